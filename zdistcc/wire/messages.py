@@ -1,0 +1,283 @@
+"""Messages: what agent and worker say to each other, as MessagePack structures.
+
+Each is one row: who may say it, whether it belongs to a stream (a job) or to the connection (stream 0),
+and what it means.  A new field has a default, so that older peers can still be understood; a
+message that a peer does not know is a protocol error, so new messages need a feature word in
+the greeting (``Hello.features``, ``Greeting.features``).
+
+Must not know: sockets, the order in which messages may come (connection.py), what is done about them.
+Rejected: JSON (bytes need escaping; four times slower), protobuf (a code generator for sixteen messages).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final
+
+import msgspec
+
+from zdistcc.errors import LocalProtocolError, RemoteProtocolError
+
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+ShortText = Annotated[str, msgspec.Meta(max_length=256)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Path = Annotated[bytes, msgspec.Meta(min_length=1, max_length=4096)]
+Word = Annotated[bytes, msgspec.Meta(max_length=131072)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, array_like=False, omit_defaults=True):
+    """Common options: named fields, so that they can be added and left out."""
+
+
+class Body(_Struct, frozen=True, kw_only=True):
+    """Announces a body: ``raw`` and ``packed`` sizes in bytes and the codec's number."""
+
+    raw: Count
+    packed: Count
+    codec: Count = 0
+
+
+class CompilerInfo(_Struct, frozen=True, kw_only=True):
+    """One compiler a worker offers; ``build_id`` is hexadecimal, ``targets`` more triples or architectures."""
+
+    family: ShortText
+    version: ShortText
+    target: ShortText
+    build_id: ShortText
+    languages: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=32)] = ()
+    targets: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=256)] = ()
+
+
+class PeerInfo(_Struct, frozen=True, kw_only=True):
+    """A worker that another worker sees; ``addresses`` are numeric, with scope where they need one."""
+
+    id: ShortText
+    name: ShortText
+    addresses: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=32)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Hello(_Struct, frozen=True, kw_only=True, tag="hello"):
+    """Agent to worker, first: who is calling."""
+
+    version: ShortText
+    name: ShortText
+    agent: ShortText
+    features: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] = ()
+
+
+class Greeting(_Struct, frozen=True, kw_only=True, tag="greeting"):
+    """Worker to agent, first: who answers and what it offers (everything that the TXT record had no room for)."""
+
+    version: ShortText
+    id: ShortText
+    name: ShortText
+    slots: Count
+    compilers: Annotated[tuple[CompilerInfo, ...], msgspec.Meta(max_length=256)]
+    queue: Count = 0
+    machine: ShortText = ""
+    features: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] = ()
+
+
+class Compilers(_Struct, frozen=True, kw_only=True, tag="compilers"):
+    """Worker to agent: the list in the greeting has changed (a compiler was installed or removed)."""
+
+    compilers: Annotated[tuple[CompilerInfo, ...], msgspec.Meta(max_length=256)]
+
+
+class Load(_Struct, frozen=True, kw_only=True, tag="load"):
+    """Worker to agent, on change: how busy it is."""
+
+    slots: Count
+    running: Count
+    queued: Count
+    draining: bool = False
+
+
+class Peers(_Struct, frozen=True, kw_only=True, tag="peers"):
+    """Worker to agent: other workers it sees, for clients that multicast does not reach."""
+
+    peers: Annotated[tuple[PeerInfo, ...], msgspec.Meta(max_length=1024)]
+
+
+class Ping(_Struct, frozen=True, kw_only=True, tag="ping"):
+    """Either way: are you there?"""
+
+    token: Count
+
+
+class Pong(_Struct, frozen=True, kw_only=True, tag="pong"):
+    """The answer to a ping, with its token."""
+
+    token: Count
+
+
+class Goodbye(_Struct, frozen=True, kw_only=True, tag="goodbye"):
+    """Either way: no new jobs after this; running ones end as usual."""
+
+    why: Text = ""
+
+
+class Blob(_Struct, frozen=True, kw_only=True):
+    """Content by name: the SHA-256 of the raw bytes, and the body that carries them."""
+
+    digest: Digest
+    body: Body
+
+
+class Stage(enum.Enum):
+    """What a job makes."""
+
+    OBJECT = "object"
+    ASSEMBLY = "assembly"
+
+
+class Job(_Struct, frozen=True, kw_only=True, tag="job"):
+    """Agent to worker, opens a stream: compile the preprocessed text ``source``.
+
+    With ``eager`` the text follows at once in slot 0; without, the worker asks for it by ``Need`` once it has
+    admitted the job, so that a refusal costs no upload.  ``compiler`` is a build id from the worker's list, never a path; ``args`` are rebuilt words without
+    input, output and language; ``name`` is the base name of the source file; ``cwd`` the client's directory, for
+    what the compiler records; ``env`` only variables from the worker's own list are used.
+    """
+
+    compiler: ShortText
+    target: ShortText
+    language: ShortText
+    stage: Stage
+    args: Annotated[tuple[Word, ...], msgspec.Meta(max_length=16384)]
+    name: Annotated[bytes, msgspec.Meta(min_length=1, max_length=255)]
+    cwd: Path
+    source: Blob
+    eager: bool = True
+    env: Annotated[tuple[tuple[ShortText, Word], ...], msgspec.Meta(max_length=64)] = ()
+    label: Text = ""
+
+
+class Started(_Struct, frozen=True, kw_only=True, tag="started"):
+    """Worker to agent: the job left the queue and its compiler runs."""
+
+
+class Need(_Struct, frozen=True, kw_only=True, tag="need"):
+    """Worker to agent: this content is missing here; the job waits for it."""
+
+    digests: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=65536)]
+
+
+class Supply(_Struct, frozen=True, kw_only=True, tag="supply"):
+    """Agent to worker: content that was asked for, slot by position."""
+
+    blobs: Annotated[tuple[Blob, ...], msgspec.Meta(min_length=1, max_length=65536)]
+
+
+class Output(_Struct, frozen=True, kw_only=True):
+    """One file a job made; ``kind`` says which (``object`` …); its bytes are the body in the slot of its position."""
+
+    kind: ShortText
+    body: Body
+
+
+class Result(_Struct, frozen=True, kw_only=True, tag="result"):
+    """Worker to agent, ends a stream: the compiler ended with ``status`` (a raw wait status).
+
+    Bodies: the outputs, slot by position.  ``cpu_ms`` and ``wall_ms`` are the compiler's, ``queue_ms`` the
+    time before it.
+    """
+
+    status: Count
+    stdout: Annotated[bytes, msgspec.Meta(max_length=1 << 20)] = b""
+    stderr: Annotated[bytes, msgspec.Meta(max_length=1 << 20)] = b""
+    outputs: Annotated[tuple[Output, ...], msgspec.Meta(max_length=16)] = ()
+    cpu_ms: Count = 0
+    wall_ms: Count = 0
+    queue_ms: Count = 0
+
+
+class RefusalCode(enum.Enum):
+    """Why a worker does not do a job; the client's next step depends on it."""
+
+    BUSY = "busy"
+    DRAINING = "draining"
+    NO_COMPILER = "no-compiler"
+    ARGUMENTS = "arguments"
+    TOO_LARGE = "too-large"
+    STORE_FULL = "store-full"
+    LIMIT = "limit"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class Refuse(_Struct, frozen=True, kw_only=True, tag="refuse"):
+    """Worker to agent, ends a stream: why not, and what would help."""
+
+    code: RefusalCode
+    sentence: Text
+    remedy: Text = ""
+
+
+class Cancel(_Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Agent to worker: nobody waits for this job any more.
+
+    Answered with ``Refuse(cancelled)`` or a late result.
+    """
+
+
+Message = (
+    Hello
+    | Greeting
+    | Compilers
+    | Load
+    | Peers
+    | Ping
+    | Pong
+    | Goodbye
+    | Job
+    | Started
+    | Need
+    | Supply
+    | Result
+    | Refuse
+    | Cancel
+)
+MESSAGES: Final[tuple[type[msgspec.Struct], ...]] = Message.__args__  # the union's members, in order
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the payload of a message frame."""
+    try:
+        return _encoder.encode(message)
+    except (TypeError, OverflowError) as error:
+        raise LocalProtocolError(f"cannot encode {type(message).__name__}: {error}") from error
+
+
+def decode(payload: bytes) -> Message:
+    """Return the message in ``payload``; :class:`RemoteProtocolError` when it is none."""
+    try:
+        message: Message = _decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"not a message: {error}") from error
+    return message
+
+
+def tag_of(message: Message | type[msgspec.Struct]) -> str:
+    """Return the word that names a message on the wire."""
+    tag = message.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
+
+
+def bodies_of(message: Message) -> tuple[Body, ...]:
+    """Return the bodies that ``message`` announces, in slot order."""
+    match message:
+        case Job():
+            return (message.source.body,) if message.eager else ()
+        case Supply():
+            return tuple(blob.body for blob in message.blobs)
+        case Result():
+            return tuple(output.body for output in message.outputs)
+        case _:
+            return ()
