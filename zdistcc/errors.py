@@ -53,6 +53,9 @@ class Reason(enum.Enum):
     # --- what the farm says ---------------------------------------------------------------------
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
+    WORKERS_FAILED = ("workers-failed", "the workers that could do it failed or left")
+    WORKERS_BUSY = ("workers-busy", "all workers stayed busy for a minute and this machine was free")
+    WORKER_REFUSED = ("worker-refused", "a worker refused the job for good")
 
     def __str__(self) -> str:
         return self.word

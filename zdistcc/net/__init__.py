@@ -1,0 +1,1 @@
+"""Moving bytes: everything between the pure protocol and the sockets."""

@@ -137,9 +137,10 @@ class Job(_Struct, frozen=True, kw_only=True, tag="job"):
     """Agent to worker, opens a stream: compile the preprocessed text ``source``.
 
     With ``eager`` the text follows at once in slot 0; without, the worker asks for it by ``Need`` once it has
-    admitted the job, so that a refusal costs no upload.  ``compiler`` is a build id from the worker's list, never a path; ``args`` are rebuilt words without
-    input, output and language; ``name`` is the base name of the source file; ``cwd`` the client's directory, for
-    what the compiler records; ``env`` only variables from the worker's own list are used.
+    admitted the job, so that a refusal costs no upload.  ``compiler`` is a build id from the worker's list, never
+    a path; ``args`` are rebuilt words without input, output and language; ``name`` is the base name of the source
+    file; ``cwd`` the client's directory, for what the compiler records; of ``env`` only variables that the worker's
+    own list has are used; ``label`` is what a person is shown.
     """
 
     compiler: ShortText

@@ -1,0 +1,303 @@
+"""The scheduler under a hand-cranked clock; its invariants are checked after every event."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from zdistcc.errors import Reason
+from zdistcc.schedule import events as e
+from zdistcc.schedule.decisions import Decision, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.events import Blame, JobId, Need, Ticket, WorkerId
+from zdistcc.schedule.policies import POLICIES
+from zdistcc.schedule.scheduler import BUSY_PAUSE_S, MAX_TRIES, WAIT_LIMIT_S, Scheduler, ahead
+from zdistcc.toolchain.identity import CompilerId, Family, Match, Offer
+
+GCC = CompilerId(family=Family.GCC, version="12.2.0", target="x86_64-linux-gnu", build_id="a" * 32)
+OLD = CompilerId(family=Family.GCC, version="11.4.0", target="x86_64-linux-gnu", build_id="b" * 32)
+NEED = Need(compiler=GCC, level=Match.EXACT, language="c")
+
+
+def offer(compiler: CompilerId) -> Offer:
+    return Offer(id=compiler, languages=frozenset({"c", "c++"}))
+
+
+class Bench:
+    """A scheduler with its clock, checked after each step."""
+
+    def __init__(self, policy: str = "least-loaded", local_slots: int = 2) -> None:
+        self.scheduler = Scheduler(local_slots=local_slots, policy=POLICIES[policy], jitter=random.Random(1).random)
+        self.now = 100.0
+
+    def tell(self, event: e.Event) -> list[Decision]:
+        decisions = self.scheduler.handle(event, self.now)
+        self.scheduler.check()
+        return decisions
+
+    def join(self, name: str, slots: int = 2, compiler: CompilerId = GCC) -> list[Decision]:
+        return self.tell(e.WorkerJoined(worker=WorkerId(name), name=name, slots=slots, offers=(offer(compiler),)))
+
+    def queue(self, *numbers: int, need: Need = NEED) -> list[Decision]:
+        return [d for number in numbers for d in self.tell(e.JobQueued(job=JobId(number), need=need))]
+
+    def wait(self) -> list[Decision]:
+        deadline = self.scheduler.next_deadline()
+        assert deadline is not None and deadline > self.now
+        self.now = deadline
+        return self.tell(e.TimePassed())
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    yield Bench()
+
+
+def grants(decisions: list[Decision]) -> dict[int, str]:
+    return {d.job: d.worker for d in decisions if isinstance(d, Grant)}
+
+
+def test_no_worker_means_local_at_once(bench: Bench) -> None:
+    assert bench.queue(1) == [RunLocally(job=JobId(1), reason=Reason.NO_WORKER)]
+
+
+def test_discovery_is_waited_for_but_not_forever(bench: Bench) -> None:
+    bench.tell(e.DiscoveryPending(until=101.5))
+    assert bench.queue(1, 2) == []
+    assert grants(bench.join("w1")) == {1: "w1", 2: "w1"}
+    bench.tell(e.WorkerLost(worker=WorkerId("w1"), fault=False))
+    assert bench.queue(3) == []
+    assert bench.wait() == [RunLocally(job=JobId(3), reason=Reason.NO_WORKER)]
+
+
+def test_a_worker_without_the_compiler_is_named(bench: Bench) -> None:
+    bench.join("old", compiler=OLD)
+    (decision,) = bench.queue(1)
+    assert isinstance(decision, RunLocally)
+    assert decision.reason is Reason.NO_COMPATIBLE_WORKER
+    assert decision.detail == "old has gcc 11.4.0, this job needs gcc 12.2.0"
+
+
+def test_least_loaded_fills_evenly_by_slots(bench: Bench) -> None:
+    bench.join("big", slots=4)
+    bench.join("small", slots=2)
+    given = grants(bench.queue(*range(6)))
+    assert sorted(given.values()) == ["big"] * 4 + ["small"] * 2
+
+
+def test_list_order_fills_the_first(bench: Bench) -> None:
+    bench = Bench("list-order")
+    bench.join("a", slots=4)
+    bench.join("b", slots=4)
+    assert set(grants(bench.queue(*range(4))).values()) == {"a"}
+
+
+def test_jobs_wait_for_room_and_leave_in_order(bench: Bench) -> None:
+    bench.join("w", slots=1)
+    room = 1 + ahead(1)
+    assert len(grants(bench.queue(*range(room + 2)))) == room
+    assert grants(bench.tell(e.JobDone(job=JobId(0)))) == {room: "w"}
+    assert bench.scheduler.snapshot().jobs_waiting == 1
+
+
+def test_a_newcomer_takes_waiting_jobs_at_once(bench: Bench) -> None:
+    bench.join("w", slots=1)
+    bench.queue(*range(5))
+    assert set(grants(bench.join("new")).values()) == {"new"}
+
+
+def test_a_lost_worker_s_jobs_go_elsewhere_first(bench: Bench) -> None:
+    bench.join("w1")
+    bench.join("w2")
+    given = grants(bench.queue(1))
+    other = {"w1": "w2", "w2": "w1"}[given[1]]
+    bench.tell(e.WorkerLost(worker=WorkerId(given[1]), fault=True))
+    assert grants(bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.WORKER))) == {1: other}
+    (last,) = bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.WORKER))
+    assert last == RunLocally(
+        job=JobId(1), reason=Reason.WORKERS_FAILED, detail="every worker that could do it was tried"
+    )
+
+
+def test_no_more_than_a_few_tries(bench: Bench) -> None:
+    for name in "abcdef":
+        bench.join(name)
+    tried = list(grants(bench.queue(1)).values())
+    while got := grants(bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.JOB))):
+        tried += got.values()
+    assert len(set(tried)) == len(tried) == MAX_TRIES
+
+
+def test_a_fault_pauses_a_worker_and_an_announcement_forgives(bench: Bench) -> None:
+    bench.join("w1", slots=4)
+    bench.queue(1)
+    bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.WORKER))
+    assert bench.queue(2) == []
+    assert grants(bench.tell(e.WorkerAnnounced(worker=WorkerId("w1")))) == {2: "w1"}
+    bench.tell(e.LeaseBroken(job=JobId(2), blame=Blame.WORKER))
+    bench.queue(3)
+    assert grants(bench.wait()) == {3: "w1"}
+
+
+def test_pauses_grow_and_a_success_ends_them(bench: Bench) -> None:
+    bench.join("w")
+    pauses = []
+    for number in range(5):
+        bench.queue(number)
+        if number:
+            begun = bench.now
+            bench.wait()
+            pauses.append(bench.now - begun)
+        bench.tell(e.LeaseBroken(job=JobId(number), blame=Blame.WORKER))
+    assert pauses[-1] > 2 * pauses[0]
+
+
+def test_busy_is_nobody_s_fault(bench: Bench) -> None:
+    bench.join("w")
+    bench.queue(1)
+    assert bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.BUSY)) == []
+    begun = bench.now
+    assert grants(bench.wait()) == {1: "w"}
+    assert bench.now - begun == pytest.approx(BUSY_PAUSE_S)
+    bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.BUSY))
+    assert grants(bench.tell(e.WorkerChanged(worker=WorkerId("w"), running=0))) == {1: "w"}
+
+
+def test_a_final_refusal_goes_local(bench: Bench) -> None:
+    bench.join("w")
+    bench.queue(1)
+    (decision,) = bench.tell(e.LeaseBroken(job=JobId(1), blame=Blame.FINAL))
+    assert isinstance(decision, RunLocally) and decision.reason is Reason.WORKER_REFUSED
+
+
+def test_a_draining_worker_gets_nothing(bench: Bench) -> None:
+    bench.join("w")
+    bench.tell(e.WorkerChanged(worker=WorkerId("w"), draining=True))
+    (decision,) = bench.queue(1)
+    assert isinstance(decision, RunLocally) and decision.reason is Reason.WORKERS_FAILED
+
+
+def test_endless_waiting_ends_here_when_this_machine_is_free(bench: Bench) -> None:
+    bench.join("w", slots=1)
+    bench.queue(*range(4))
+    bench.now += WAIT_LIMIT_S + 1
+    decisions = bench.tell(e.TimePassed())
+    assert {d.reason for d in decisions if isinstance(d, RunLocally)} == {Reason.WORKERS_BUSY}
+
+
+def test_local_slots_are_shared_and_feeding_workers_goes_first(bench: Bench) -> None:
+    def ask(number: int, urgent: bool = False) -> list[Decision]:
+        return bench.tell(e.LocalQueued(ticket=Ticket(number), urgent=urgent))
+
+    assert ask(1) == [GrantLocal(ticket=Ticket(1))]
+    assert ask(2) == [GrantLocal(ticket=Ticket(2))]
+    assert ask(3) == ask(4, urgent=True) == []
+    assert bench.tell(e.LocalReleased(ticket=Ticket(1))) == [GrantLocal(ticket=Ticket(4))]
+    assert bench.tell(e.LocalReleased(ticket=Ticket(3))) == []
+    assert bench.tell(e.LocalReleased(ticket=Ticket(2))) == []
+    assert bench.scheduler.snapshot().local_running == 1
+
+
+def test_every_policy_ranks() -> None:
+    for name in POLICIES:
+        bench = Bench(name)
+        bench.join("w")
+        assert grants(bench.queue(1)) == {1: "w"}
+
+
+class Farm(RuleBasedStateMachine):
+    """Any order of events keeps the invariants, and every job is answered in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.next_job = 0
+        self.leased: dict[int, str] = {}
+        self.waiting: set[int] = set()
+        self.joined: set[str] = set()
+
+    def take(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Grant():
+                    assert decision.job in self.waiting
+                    assert decision.worker in self.joined
+                    self.waiting.remove(decision.job)
+                    self.leased[decision.job] = decision.worker
+                case RunLocally():
+                    self.waiting.remove(decision.job)
+
+    @rule(name=st.sampled_from("abc"), slots=st.integers(1, 3), good=st.booleans())
+    def join(self, name: str, slots: int, good: bool) -> None:
+        if name not in self.joined:
+            self.joined.add(name)
+            self.take(self.bench.join(name, slots, GCC if good else OLD))
+
+    @rule(name=st.sampled_from("abc"), fault=st.booleans())
+    def lose(self, name: str, fault: bool) -> None:
+        if name in self.joined:
+            self.joined.remove(name)
+            self.take(self.bench.tell(e.WorkerLost(worker=WorkerId(name), fault=fault)))
+            for job in [job for job, worker in self.leased.items() if worker == name]:
+                self.break_lease(job, Blame.WORKER)
+
+    def break_lease(self, job: int, blame: Blame) -> None:
+        del self.leased[job]
+        self.waiting.add(job)
+        self.take(self.bench.tell(e.LeaseBroken(job=JobId(job), blame=blame)))
+
+    @rule()
+    def queue(self) -> None:
+        self.next_job += 1
+        self.waiting.add(self.next_job)
+        self.take(self.bench.queue(self.next_job))
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data(), blame=st.sampled_from([None, *Blame]))
+    def answer(self, data: st.DataObject, blame: Blame | None) -> None:
+        job = data.draw(st.sampled_from(sorted(self.leased)))
+        if blame is None:
+            del self.leased[job]
+            self.take(self.bench.tell(e.JobDone(job=JobId(job))))
+        else:
+            self.break_lease(job, blame)
+
+    @precondition(lambda self: self.leased or self.waiting)
+    @rule(data=st.data())
+    def abandon(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(sorted({*self.leased, *self.waiting})))
+        self.leased.pop(job, None)
+        self.waiting.discard(job)
+        self.take(self.bench.tell(e.JobAbandoned(job=JobId(job))))
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 100.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.bench.now += seconds
+        self.take(self.bench.tell(e.TimePassed()))
+
+    @invariant()
+    def what_waits_has_a_reason_to(self) -> None:
+        if self.waiting:
+            assert self.joined or self.bench.scheduler.next_deadline() is not None
+
+    def teardown(self) -> None:
+        for job in list(self.leased):
+            del self.leased[job]
+            self.take(self.bench.tell(e.JobDone(job=JobId(job))))
+        for _ in range(200):
+            if not self.waiting and not self.leased:
+                break
+            for job in list(self.leased):
+                del self.leased[job]
+                self.take(self.bench.tell(e.JobDone(job=JobId(job))))
+            if self.waiting and self.bench.scheduler.next_deadline() is not None:
+                self.take(self.bench.wait())
+        assert not self.waiting
+
+
+TestFarm = Farm.TestCase
+TestFarm.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

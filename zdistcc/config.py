@@ -1,0 +1,384 @@
+"""Configuration: one frozen value, built once in a composition root and passed on as an argument.
+
+Order: command line flags > environment (``ZDISTCC_<KEY>``) > file > defaults.  Files are TOML with one
+flat table of keys: ``$XDG_CONFIG_HOME/zdistcc/zdistcc.conf`` (usually ``~/.config``), then
+``/etc/zdistcc/zdistcc.conf``.  The table ``KEYS`` is the only list of keys: the environment variables,
+the file's keys, ``man 5 zdistcc.conf`` and the tests are read off it.  Nothing here has to be set for
+zdistcc to work.
+
+Must not know: the network, compilers.  Rejected: a key per program (a user knows one tool); INI
+(no lists; sections nobody needs).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from zdistcc.errors import UserError
+
+
+class Scope(enum.Enum):
+    """Who reads a key, and when."""
+
+    LAUNCHER = "launcher"  # by the native launcher, environment only
+    JOB = "job"  # per compile: the environment of each compile command wins
+    AGENT = "agent"  # when the agent starts
+    WORKER = "worker"  # when zdistccd starts
+    BOTH = "agent and worker"
+
+
+class Fidelity(enum.Enum):
+    """What must be equal for a job to be sent away."""
+
+    EXACT = "exact"
+    CODE = "code"
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _flag(raw: str) -> bool:
+    word = raw.strip().lower()
+    if word in ("", "0", "no", "false", "off"):
+        return False
+    if word in ("1", "yes", "true", "on"):
+        return True
+    raise ValueError("use 1 or 0")
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in raw.split(",") if word.strip())
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        number = float(raw)
+        if not low <= number <= high:
+            raise ValueError(f"use a number from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError(f"use a whole number from {low} to {high}") from None
+        if not low <= number <= high:
+            raise ValueError(f"use a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _size(raw: str) -> int:
+    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+    text = raw.strip().lower().removesuffix("ib").removesuffix("b")
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in units else (text, "")
+    try:
+        return int(float(number) * units[unit])
+    except ValueError:
+        raise ValueError("use a number of bytes, as 512M or 10G") from None
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        word = raw.strip().lower()
+        if word not in words:
+            raise ValueError(f"use one of: {', '.join(words)}")
+        return word
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key: its name, who reads it, how text becomes its value, its default and its help."""
+
+    name: str
+    scope: Scope
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of this key."""
+        return "ZDISTCC_" + self.name.upper()
+
+
+KEYS: Final = (
+    Key(
+        name="disable",
+        scope=Scope.LAUNCHER,
+        parse=_flag,
+        default=False,
+        help="Run every compiler directly, as if zdistcc were not there.",
+    ),
+    Key(
+        name="fallback",
+        scope=Scope.JOB,
+        parse=_flag,
+        default=True,
+        help="Compile locally what cannot be compiled remotely; 0 fails such a job with one of distcc's exit codes.",
+    ),
+    Key(
+        name="fidelity",
+        scope=Scope.JOB,
+        parse=_choice("exact", "code"),
+        default="exact",
+        help="exact: objects are byte for byte those of a local compile, or the job stays local. code: code and data "
+        "are identical, columns in debug information may differ.",
+    ),
+    Key(
+        name="compatibility",
+        scope=Scope.JOB,
+        parse=_choice("exact", "same-version", "same-major"),
+        default="same-version",
+        help="How alike a worker's compiler must be: the same build, the same family, version and target, or the same "
+        "major version.",
+    ),
+    Key(
+        name="peers",
+        scope=Scope.JOB,
+        parse=_words,
+        default=(),
+        help="More workers, as host[:port],…, for networks where multicast does not pass. They tell of the workers "
+        "that they see.",
+    ),
+    Key(
+        name="discovery",
+        scope=Scope.BOTH,
+        parse=_flag,
+        default=True,
+        help="Browse and advertise by mDNS/DNS-SD.",
+    ),
+    Key(
+        name="interface",
+        scope=Scope.BOTH,
+        parse=_words,
+        default=(),
+        help="Network interfaces (names or addresses) to use. Default: all but loopback, containers', virtual "
+        "machines' and VPNs'; loopback if there is no other.",
+    ),
+    Key(
+        name="local_slots",
+        scope=Scope.AGENT,
+        parse=_whole(1, 4096),
+        default=None,
+        help="How many compilers, preprocessors and links run at once on this machine. Default: its cores.",
+    ),
+    Key(
+        name="idle_exit",
+        scope=Scope.AGENT,
+        parse=_number(1, 1e9),
+        default=300.0,
+        help="Seconds without a job after which the agent leaves.",
+    ),
+    Key(
+        name="policy",
+        scope=Scope.AGENT,
+        parse=_text,
+        default="least-loaded",
+        help="How the agent ranks the workers that can do a job.",
+    ),
+    Key(
+        name="log",
+        scope=Scope.BOTH,
+        parse=_choice("debug", "info", "warning", "error"),
+        default="info",
+        help="How much is logged: debug, info, warning or error.",
+    ),
+    Key(
+        name="runtime_dir",
+        scope=Scope.LAUNCHER,
+        parse=_text,
+        default=None,
+        help="Directory of the agent's socket and log. Default: $XDG_RUNTIME_DIR/zdistcc or /tmp/zdistcc-UID.",
+    ),
+    Key(
+        name="cache_dir",
+        scope=Scope.BOTH,
+        parse=_text,
+        default=None,
+        help="Directory of caches, safe to delete at any time. Default: $XDG_CACHE_HOME/zdistcc.",
+    ),
+    Key(
+        name="port",
+        scope=Scope.WORKER,
+        parse=_whole(0, 65535),
+        default=3633,
+        help="TCP port of the worker; 0 takes any. If the default is taken, any.",
+    ),
+    Key(
+        name="slots",
+        scope=Scope.WORKER,
+        parse=_whole(1, 4096),
+        default=None,
+        help="How many jobs the worker runs at once. Default: its cores.",
+    ),
+    Key(
+        name="name",
+        scope=Scope.WORKER,
+        parse=_text,
+        default=None,
+        help="Name under which the worker is shown. Default: its host name.",
+    ),
+    Key(
+        name="allow",
+        scope=Scope.WORKER,
+        parse=_words,
+        default=(),
+        help="More networks, in CIDR notation, that may use the worker. Private and link-local addresses always may.",
+    ),
+    Key(
+        name="store",
+        scope=Scope.WORKER,
+        parse=_text,
+        default=None,
+        help="Directory for the worker's files. Default: zdistccd in the cache directory.",
+    ),
+    Key(
+        name="nice",
+        scope=Scope.WORKER,
+        parse=_whole(0, 19),
+        default=10,
+        help="How much the worker's compilers give way to everything else on the machine.",
+    ),
+    Key(
+        name="job_seconds",
+        scope=Scope.WORKER,
+        parse=_number(1, 1e6),
+        default=600.0,
+        help="Seconds of wall clock after which a compiler is killed.",
+    ),
+    Key(
+        name="job_memory",
+        scope=Scope.WORKER,
+        parse=_size,
+        default=8 << 30,
+        help="Address space a compiler may use, as 8G; 0 for no limit.",
+    ),
+    Key(
+        name="job_output",
+        scope=Scope.WORKER,
+        parse=_size,
+        default=1 << 30,
+        help="Largest file a compiler may write, as 1G.",
+    ),
+)
+_BY_NAME: Final = {key.name: key for key in KEYS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every key's value; see ``KEYS`` for what they mean."""
+
+    disable: bool = False
+    fallback: bool = True
+    fidelity: Fidelity = Fidelity.EXACT
+    compatibility: str = "same-version"
+    peers: tuple[str, ...] = ()
+    discovery: bool = True
+    interface: tuple[str, ...] = ()
+    local_slots: int | None = None
+    idle_exit: float = 300.0
+    policy: str = "least-loaded"
+    log: str = "info"
+    runtime_dir: str | None = None
+    cache_dir: str | None = None
+    port: int = 3633
+    slots: int | None = None
+    name: str | None = None
+    allow: tuple[str, ...] = ()
+    store: str | None = None
+    nice: int = 10
+    job_seconds: float = 600.0
+    job_memory: int = 8 << 30
+    job_output: int = 1 << 30
+
+
+def _parse(key: Key, raw: str, where: str) -> Any:
+    try:
+        value = key.parse(raw)
+    except ValueError as error:
+        raise UserError(f"{where}: {key.name} = {raw!r} cannot be used; {error}") from None
+    return Fidelity(value) if key.name == "fidelity" else value
+
+
+def _as_text(value: object, where: str, name: str) -> str:
+    match value:
+        case bool():
+            return "1" if value else "0"
+        case str() | int() | float():
+            return str(value)
+        case list() if all(isinstance(item, str) for item in value):
+            return ",".join(value)
+        case _:
+            raise UserError(f"{where}: {name} must be a text, a number, true or false, or a list of texts")
+
+
+def config_files(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where configuration is looked for, the strongest first."""
+    home = env.get("XDG_CONFIG_HOME") or os.path.join(env.get("HOME", "/"), ".config")
+    return Path(home, "zdistcc", "zdistcc.conf"), Path("/etc/zdistcc/zdistcc.conf")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the keys that ``path`` sets; :class:`UserError` names the place of a mistake."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; correct it or remove it") from error
+    values = {}
+    for name, value in table.items():
+        if name not in _BY_NAME:
+            raise UserError(f"{path}: no such key: {name}; man 5 zdistcc.conf lists them")
+        values[name] = _parse(_BY_NAME[name], _as_text(value, str(path), name), str(path))
+    return values
+
+
+def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration; ``flags`` hold parsed command line values, ``None`` for those not given."""
+    values: dict[str, Any] = {}
+    for path in reversed(config_files(env)):
+        values |= read_file(path)
+    for key in KEYS:
+        raw = env.get(key.variable)
+        if raw is not None and raw != "":
+            values[key.name] = _parse(key, raw, f"environment variable {key.variable}")
+    for name, value in (flags or {}).items():
+        if value is not None and value != () and value != []:
+            values[name] = _parse(_BY_NAME[name], value, f"--{name}") if isinstance(value, str) else value
+    return Config(**values)
+
+
+def for_job(base: Config, env: Mapping[bytes, bytes]) -> Config:
+    """Return ``base`` with the job-scoped keys that one compile command's environment sets; bad ones are ignored.
+
+    A typing mistake in a variable must not fail a build: ``zdistcc explain`` and the agent's start report it.
+    """
+    changes: dict[str, Any] = {}
+    for key, variable in _JOB_VARIABLES:
+        raw = env.get(variable)
+        if raw:
+            try:
+                changes[key.name] = _parse(key, raw.decode("utf-8", "replace"), "")
+            except UserError:
+                continue
+    return dataclasses.replace(base, **changes) if changes else base
+
+
+_JOB_VARIABLES: Final = tuple((key, key.variable.encode()) for key in KEYS if key.scope is Scope.JOB)

@@ -1,0 +1,37 @@
+"""Decisions: the orders that the scheduler gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zdistcc.errors import Reason
+from zdistcc.schedule.events import JobId, Ticket, WorkerId
+from zdistcc.toolchain.identity import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Send ``job`` to ``worker``, for its compiler ``offer``."""
+
+    job: JobId
+    worker: WorkerId
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLocally:
+    """No worker will do ``job``; ``detail`` says more than the reason where there is more to say."""
+
+    job: JobId
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantLocal:
+    """The holder of ``ticket`` may run on this machine until it gives the ticket back."""
+
+    ticket: Ticket
+
+
+Decision = Grant | RunLocally | GrantLocal

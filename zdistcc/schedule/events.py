@@ -1,0 +1,145 @@
+"""Events: the facts that the scheduler is told, in the order in which they became known.
+
+Must not know: what the scheduler makes of them.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NewType
+
+from zdistcc.toolchain.identity import CompilerId, Match, Offer
+
+WorkerId = NewType("WorkerId", str)
+JobId = NewType("JobId", int)
+Ticket = NewType("Ticket", int)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a job asks of a worker: a compiler, how alike it must be, and the language it has to read."""
+
+    compiler: CompilerId
+    level: Match
+    language: str
+
+
+class Blame(enum.Enum):
+    """Whose fault a broken lease is; only a worker's own faults count against it."""
+
+    WORKER = "worker"  # the network or the machine: back off
+    BUSY = "busy"  # nobody's: try again shortly, anywhere
+    JOB = "job"  # this worker cannot do this job (another may)
+    FINAL = "final"  # no worker can do this job: run it locally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJoined:
+    """A worker greeted us: it is connected and offers these compilers."""
+
+    worker: WorkerId
+    name: str
+    slots: int
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerChanged:
+    """A worker's load, slots, compilers or willingness changed; ``None`` leaves a value as it was."""
+
+    worker: WorkerId
+    slots: int | None = None
+    running: int | None = None
+    queued: int | None = None
+    draining: bool | None = None
+    offers: tuple[Offer, ...] | None = None
+    round_trip_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """The connection to a worker ended; ``fault`` when it was not meant to."""
+
+    worker: WorkerId
+    fault: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerAnnounced:
+    """A worker's announcement was heard (again): what was held against it is forgotten."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryPending:
+    """Workers may still be about to join: jobs that find none wait until ``until`` (a time, seconds)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQueued:
+    """A job wants a worker."""
+
+    job: JobId
+    need: Need
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDone:
+    """The leased worker has given an answer; the lease ends."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseBroken:
+    """The leased worker did not do the job."""
+
+    job: JobId
+    blame: Blame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAbandoned:
+    """Nobody waits for this job any more (its launcher is gone)."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalQueued:
+    """Somebody wants to run something on this machine; ``urgent`` work feeds the workers and goes first."""
+
+    ticket: Ticket
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalReleased:
+    """A ticket is given back, used or not."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed:
+    """The deadline that the scheduler asked for has come."""
+
+
+Event = (
+    WorkerJoined
+    | WorkerChanged
+    | WorkerLost
+    | WorkerAnnounced
+    | DiscoveryPending
+    | JobQueued
+    | JobDone
+    | LeaseBroken
+    | JobAbandoned
+    | LocalQueued
+    | LocalReleased
+    | TimePassed
+)

@@ -1,0 +1,39 @@
+"""What others see of the scheduler: frozen, without secrets; ``hosts``, ``status`` and tests read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zdistcc.schedule.events import JobId, WorkerId
+from zdistcc.toolchain.identity import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """What the agent believes about a connected worker.
+
+    ``leases`` are this agent's jobs there; ``running`` and ``queued`` everybody's, as the worker last said.
+    """
+
+    worker: WorkerId
+    name: str
+    slots: int
+    offers: tuple[Offer, ...]
+    leases: frozenset[JobId] = frozenset()
+    running: int = 0
+    queued: int = 0
+    draining: bool = False
+    paused_until: float = 0.0
+    round_trip_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The scheduler's state at one moment."""
+
+    workers: tuple[WorkerView, ...]
+    jobs_waiting: int
+    jobs_leased: int
+    local_slots: int
+    local_running: int
+    local_waiting: int
