@@ -1,0 +1,1 @@
+"""Who is there: announcements of workers, heard and made.  The only home of zeroconf and netifaces."""

@@ -1,0 +1,69 @@
+"""Listens for workers: each announcement becomes a :class:`WorkerAd`, each goodbye its instance's end.
+
+What is known here is soft: records have a time to live, and one worker with several addresses is one
+instance.  The owner of the list (the agent) decides what to believe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from zdistcc.discovery.advert import SERVICE_TYPE, WorkerAd, from_txt
+
+RESOLVE_TIMEOUT_MS: Final = 3000
+_log = logging.getLogger("zdistcc.discovery")
+
+
+class Browser:
+    """Calls ``on_ad`` for each worker heard of or changed, ``on_gone`` with a worker's id at its goodbye."""
+
+    def __init__(
+        self, responder: AsyncZeroconf, on_ad: Callable[[WorkerAd], None], on_gone: Callable[[str], None]
+    ) -> None:
+        self._responder = responder
+        self._on_ad = on_ad
+        self._on_gone = on_gone
+        self._ids: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._browser: AsyncServiceBrowser | None = None
+
+    def start(self) -> None:
+        """Begin to listen, and ask."""
+        self._browser = AsyncServiceBrowser(self._responder.zeroconf, SERVICE_TYPE, handlers=[self._changed])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._browser is not None:
+            await self._browser.async_cancel()
+
+    def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if state_change is ServiceStateChange.Removed:
+            worker = self._ids.pop(name, None)
+            if worker is not None and worker not in self._ids.values():
+                self._on_gone(worker)
+            return
+        task = asyncio.ensure_future(self._resolve(zeroconf, name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _resolve(self, zeroconf: Zeroconf, name: str) -> None:
+        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        if not await info.async_request(zeroconf, RESOLVE_TIMEOUT_MS):
+            _log.info("announcement without an answer instance=%r", name)
+            return
+        addresses = info.parsed_scoped_addresses(IPVersion.All)
+        ad = from_txt(info.properties, addresses, info.port or 0)
+        if ad is None or not addresses:
+            _log.info("announcement not understood instance=%r", name)
+            return
+        self._ids[name] = ad.id
+        self._on_ad(ad)
