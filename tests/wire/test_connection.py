@@ -195,6 +195,7 @@ def test_eof_between_and_within_jobs() -> None:
 SAMPLES: list[messages.Message] = [
     HELLO,
     GREETING,
+    messages.Denied(sentence="no", remedy="ask"),
     messages.Compilers(compilers=()),
     messages.Load(slots=1, running=0, queued=0),
     messages.Peers(peers=(messages.PeerInfo(id="i", name="n", addresses=("10.0.0.1",), port=1),)),

@@ -3,8 +3,8 @@
 One :class:`Link` is one TCP connection.  It is an ``asyncio.Protocol`` rather than a stream: an event then
 reaches its handler in the same turn of the loop in which its bytes arrived.  Both programs use it.
 
-Keep-alive: while anybody has asked for it (:meth:`Link.watch`), a ping is sent every ``PING_S`` and a peer from which
-nothing came for ``SILENCE_S`` is lost.  TCP alone would need minutes to notice a pulled cable.
+Keep-alive (:meth:`Link.watch`): a ping is sent every so often, and a peer from which nothing came for a while is lost.
+TCP alone would need minutes to notice a pulled cable.
 
 Must not know: what a job is, who is allowed to connect.
 """
@@ -15,15 +15,25 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from zdistcc.errors import InfraError, ProtocolError
 from zdistcc.wire.connection import ChunkReceived, Closed, Connection, Event, Said
 from zdistcc.wire.messages import Message, Ping, Pong
 
-PING_S: Final = 0.5
-SILENCE_S: Final = 2.0
-"""A worker under full load answers within milliseconds (its compilers are niced, it is not)."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How often to ping, and after how much silence a peer is lost; in seconds."""
+
+    ping_s: float
+    silence_s: float
+
+
+WAITING: Final = Watch(ping_s=0.5, silence_s=2.0)
+"""While somebody waits for an answer; a worker under full load answers in milliseconds (its compilers are niced)."""
+RESTING: Final = Watch(ping_s=5.0, silence_s=16.0)
 SEND_AHEAD_BYTES: Final = 256 << 10
 """How much is handed to the socket at once; the rest stays in the core, where messages can still overtake it."""
 
@@ -62,6 +72,7 @@ class Link(asyncio.Protocol):
         self._last_heard = self._loop.time()
         self._ping_token = 0
         self._ping_sent_at = 0.0
+        self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
@@ -124,21 +135,24 @@ class Link(asyncio.Protocol):
             self.bytes_sent += len(data)
             self._transport.write(data)
 
-    def watch(self, on: bool) -> None:
-        """Ping the peer and mind its silence from now on, or stop doing so."""
-        if on and self._timer is None and not self._lost:
-            self._last_heard = self._loop.time()
-            self._timer = self._loop.call_later(PING_S, self._tick)
-        elif not on and self._timer is not None:
+    def watch(self, watch: Watch | None) -> None:
+        """Ping the peer and mind its silence from now on, in this way; ``None``: no longer."""
+        if watch is self._watch or self._lost:
+            return
+        self._watch = watch
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if watch is not None:
+            self._last_heard = self._loop.time()
+            self._timer = self._loop.call_later(watch.ping_s, self._tick)
 
     def lose(self, cause: InfraError) -> None:
         """Give the link up; the handler hears of it once."""
         if self._lost:
             return
+        self.watch(None)
         self._lost = True
-        self.watch(False)
         if self._transport is not None:
             self._transport.abort()
         self.handler.on_lost(cause)
@@ -189,10 +203,11 @@ class Link(asyncio.Protocol):
         self.send(Ping(token=self._ping_token))
 
     def _tick(self) -> None:
-        self._timer = None
+        assert self._watch is not None
         silence = self._loop.time() - self._last_heard
-        if silence > SILENCE_S:
+        if silence > self._watch.silence_s:
+            self._timer = None
             self.lose(LinkLost(f"nothing was heard for {silence:.1f} s"))
             return
         self.ping()
-        self._timer = self._loop.call_later(PING_S, self._tick)
+        self._timer = self._loop.call_later(self._watch.ping_s, self._tick)

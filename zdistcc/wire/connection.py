@@ -67,6 +67,7 @@ _BOTH: Final = frozenset(Role)
 RULES: Final[dict[type[object], Rule]] = {
     messages.Hello: Rule(senders=_AGENT, scope=Scope.FIRST),
     messages.Greeting: Rule(senders=_WORKER, scope=Scope.FIRST),
+    messages.Denied: Rule(senders=_WORKER, scope=Scope.FIRST),
     messages.Compilers: Rule(senders=_WORKER, scope=Scope.CONNECTION),
     messages.Load: Rule(senders=_WORKER, scope=Scope.CONNECTION),
     messages.Peers: Rule(senders=_WORKER, scope=Scope.CONNECTION),

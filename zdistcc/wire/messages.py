@@ -6,7 +6,7 @@ message that a peer does not know is a protocol error, so new messages need a fe
 the greeting (``Hello.features``, ``Greeting.features``).
 
 Must not know: sockets, the order in which messages may come (connection.py), what is done about them.
-Rejected: JSON (bytes need escaping; four times slower), protobuf (a code generator for sixteen messages).
+Rejected: JSON (bytes need escaping; four times slower), protobuf (a code generator for seventeen messages).
 """
 
 from __future__ import annotations
@@ -78,6 +78,13 @@ class Greeting(_Struct, frozen=True, kw_only=True, tag="greeting"):
     queue: Count = 0
     machine: ShortText = ""
     features: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] = ()
+
+
+class Denied(_Struct, frozen=True, kw_only=True, tag="denied"):
+    """Worker to agent, instead of the greeting: this agent is not served, and what would help."""
+
+    sentence: Text
+    remedy: Text = ""
 
 
 class Compilers(_Struct, frozen=True, kw_only=True, tag="compilers"):
@@ -227,6 +234,7 @@ class Cancel(_Struct, frozen=True, kw_only=True, tag="cancel"):
 Message = (
     Hello
     | Greeting
+    | Denied
     | Compilers
     | Load
     | Peers

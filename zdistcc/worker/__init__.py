@@ -1,0 +1,1 @@
+"""The worker, ``zdistccd``: admits jobs, compiles them, returns what they made."""

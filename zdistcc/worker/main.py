@@ -1,0 +1,259 @@
+"""Composition root of ``zdistccd``: settings, compilers, listening, discovery, signals, in this order, and back.
+
+SIGTERM and SIGINT drain: no new jobs, the running ones end.  A second one stops at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from zdistcc import __version__, paths
+from zdistcc.children import Limits
+from zdistcc.config import Config
+from zdistcc.discovery import interfaces as nics
+from zdistcc.discovery.advert import AdCompiler, WorkerAd, printable
+from zdistcc.discovery.advertise import Advertiser
+from zdistcc.discovery.browse import Browser
+from zdistcc.discovery.mdns import NoMulticast, open_responder
+from zdistcc.errors import UserError
+from zdistcc.toolchain.inventory import Watched, refresh
+from zdistcc.toolchain.lookup import search_path
+from zdistcc.toolchain.probecache import ProbeCache
+from zdistcc.wire import frames
+from zdistcc.wire.messages import PeerInfo
+from zdistcc.worker import access
+from zdistcc.worker.server import Doorman, Settings, Worker, bind
+
+COMPILERS_INTERVAL_S: Final = 20.0
+"""How often the places where compilers are get a look (a listing and some stats)."""
+DEFAULT_PORT: Final = 3633
+_log = logging.getLogger("zdistcc.worker")
+
+
+def open_store(config: Config, env: Mapping[str, str]) -> Path:
+    """Return the worker's directory, made if need be; :class:`UserError` when it cannot be used."""
+    directory = Path(config.store) if config.store else paths.cache_dir(env) / "zdistccd"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.rmtree(directory / "jobs", ignore_errors=True)
+        (directory / "jobs").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the store {directory} cannot be used: {error.strerror}; choose another with --store"
+        ) from error
+    return directory
+
+
+def worker_id(directory: Path) -> str:
+    """Return this worker's identity: kept in its store, and bound to the machine so that a copied image differs."""
+    file = directory / "id"
+    try:
+        seed = file.read_text().strip()
+    except OSError:
+        seed = ""
+    if len(seed) != 32:
+        seed = secrets.token_hex(16)
+        file.write_text(seed + "\n")
+    machine = ""
+    with contextlib.suppress(OSError):
+        machine = Path("/etc/machine-id").read_text().strip()
+    return hashlib.sha256(f"{seed} {machine} {socket.gethostname()}".encode()).hexdigest()[:16]
+
+
+def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
+    """Return what ``config`` means on this machine."""
+    directory = open_store(config, env)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Settings(
+        id=worker_id(directory),
+        name=printable(config.name or socket.gethostname().partition(".")[0]) or "worker",
+        slots=config.slots or cores,
+        workspace=directory / "jobs",
+        limits=Limits(seconds=config.job_seconds, memory=config.job_memory, output=config.job_output, nice=config.nice),
+        allow=access.parse_networks(config.allow),
+        machine=f"{platform.system()} {platform.machine()}",
+        env={os.fsencode(key): os.fsencode(value) for key, value in env.items() if key == "PATH"},
+    )
+
+
+def advertised(worker: Worker, watched: Watched, port: int) -> WorkerAd:
+    """Return what to announce."""
+    return WorkerAd(
+        id=worker.settings.id,
+        name=worker.settings.name,
+        version=__version__,
+        protocol=frames.PROTOCOL_VERSION,
+        slots=worker.settings.slots,
+        compilers=tuple(
+            AdCompiler(
+                family=compiler.id.family.value,
+                version=compiler.id.version,
+                target=compiler.id.target,
+                build=compiler.id.build_id,
+            )
+            for compiler in watched.inventory.compilers
+        ),
+        port=port,
+    )
+
+
+class Daemon:
+    """One running worker."""
+
+    def __init__(self, config: Config, env: Mapping[str, str]) -> None:
+        self.config = config
+        self.worker = Worker(settings_of(config, env))
+        self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
+        self._probes = ProbeCache(paths.cache_dir(env) / "probes.json")
+        self._watched: Watched | None = None
+        self._peers: dict[str, PeerInfo] = {}
+        self._signals = 0
+        self._leaving = asyncio.Event()
+        self.port = 0
+
+    async def run(self, ready: Callable[[Daemon], None]) -> None:
+        """Serve until told to leave; ``ready`` is called once clients can connect."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        chosen = nics.choose(self.config.interface)
+        await self._look_for_compilers()
+        sockets = bind(self.config.port, self._hosts(chosen), any_port_will_do=self.config.port == DEFAULT_PORT)
+        self.port = sockets[0].getsockname()[1]
+        servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
+        async with self._announced(chosen) as advertiser:
+            ready(self)
+            keeping = asyncio.ensure_future(self._keep_compilers_fresh(advertiser))
+            await self._leaving.wait()
+            keeping.cancel()
+            if advertiser is not None:
+                await advertiser.goodbye()
+            for server in servers:
+                server.close()
+            await self._drain()
+        self.worker.stop()
+        await asyncio.sleep(0)
+
+    def _hosts(self, chosen: tuple[nics.Interface, ...]) -> list[str]:
+        if not self.config.interface:
+            return []
+        return [
+            f"{address}%{interface.name}" if address.startswith("fe80") else address
+            for interface in chosen
+            for address in interface.addresses
+        ]
+
+    # --- discovery ------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _announced(self, chosen: tuple[nics.Interface, ...]):  # type: ignore[no-untyped-def]
+        """Announce and browse while the body runs; yields the advertiser, or ``None`` where there is no mDNS."""
+        if not self.config.discovery:
+            yield None
+            return
+        try:
+            responder = open_responder(chosen)
+        except NoMulticast as error:
+            _log.warning("no mDNS on this machine (%s): clients need ZDISTCC_PEERS=%s", error, socket.gethostname())
+            yield None
+            return
+        browser = Browser(responder, self._peer_seen, self._peer_gone)
+        advertiser = Advertiser(responder, chosen)
+        try:
+            assert self._watched is not None
+            await advertiser.announce(advertised(self.worker, self._watched, self.port))
+            browser.start()
+            yield advertiser
+        finally:
+            await browser.stop()
+            await advertiser.goodbye()
+            await responder.async_close()
+
+    def _peer_seen(self, ad: WorkerAd) -> None:
+        if ad.id != self.worker.settings.id:
+            peer = PeerInfo(id=ad.id, name=ad.name, addresses=ad.addresses[:32], port=ad.port)
+            if self._peers.get(ad.id) != peer and len(self._peers) < 1024:
+                self._peers[ad.id] = peer
+                self.worker.set_peers(self._peers)
+
+    def _peer_gone(self, worker: str) -> None:
+        if self._peers.pop(worker, None) is not None:
+            self.worker.set_peers(self._peers)
+
+    # --- compilers ------------------------------------------------------------------------------
+
+    async def _look_for_compilers(self) -> bool:
+        """Take stock; return whether anything changed."""
+        before = self._watched
+        self._watched = await asyncio.to_thread(refresh, before, search_path(self._env), self._env, self._probes)
+        if self._watched is before:
+            return False
+        await asyncio.to_thread(self._probes.save)
+        compilers = self._watched.inventory.compilers
+        self.worker.set_compilers(compilers)
+        for compiler in compilers:
+            _log.info("offers %s %s build=%s driver=%s", compiler.id, compiler.id.target, compiler.id.build_id[:8],
+                      os.fsdecode(compiler.driver))  # fmt: skip
+        for failure in self._watched.inventory.left_out:
+            _log.debug("not offered: %s", failure)
+        if not compilers:
+            _log.warning("no compiler was found on PATH or in the usual places: install gcc or clang")
+        return True
+
+    async def _keep_compilers_fresh(self, advertiser: Advertiser | None) -> None:
+        while True:
+            await asyncio.sleep(COMPILERS_INTERVAL_S)
+            if await self._look_for_compilers() and advertiser is not None and self._watched is not None:
+                await advertiser.announce(advertised(self.worker, self._watched, self.port))
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        self._leaving.set()
+        if self._signals == 1:
+            running = self.worker.admission.counts.running
+            _log.info("leaving: %d jobs are still running; signal again to stop them", running)
+
+    async def _drain(self) -> None:
+        draining = asyncio.ensure_future(self.worker.drain())
+        while not draining.done() and self._signals < 2:
+            await asyncio.wait([draining], timeout=0.1)
+        draining.cancel()
+
+
+def log_to_stderr(level: str) -> None:
+    """Send the log to standard error, structured as ``key=value``."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+
+
+def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
+    """Run a worker until it is told to leave; :class:`UserError` when it cannot start."""
+    log_to_stderr(config.log)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+    async def main() -> None:
+        await Daemon(config, env).run(ready)
+
+    asyncio.run(main())

@@ -1,0 +1,317 @@
+"""The worker as a whole: listens, lets clients in, owns the slots, tells everybody how busy it is, drains.
+
+The port is open to more than one protocol: a :class:`Doorman` reads the first four bytes of each connection
+and hands it to the row of ``PROTOCOLS`` that they name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from zdistcc import __version__
+from zdistcc.children import Limits
+from zdistcc.errors import InfraError, UserError
+from zdistcc.net.drive import RESTING, Link
+from zdistcc.toolchain.identity import Offer
+from zdistcc.toolchain.probe import Probed
+from zdistcc.wire import frames
+from zdistcc.wire.connection import ChunkReceived, Connection, Role
+from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
+from zdistcc.worker import access
+from zdistcc.worker.admission import Admission, JobKey
+from zdistcc.worker.execute import Made, execute
+from zdistcc.worker.session import Session
+from zdistcc.worker.vet import Order
+
+FIRST_BYTES_TIMEOUT_S: Final = 5.0
+LOAD_INTERVAL_S: Final = 0.1
+"""At most ten times a second, however many jobs come and go."""
+MAX_CLIENTS: Final = 512
+_log = logging.getLogger("zdistcc.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a worker is told at its start."""
+
+    id: str
+    name: str
+    slots: int
+    workspace: Path
+    limits: Limits
+    allow: tuple[access.Network, ...]
+    machine: str
+    env: Mapping[bytes, bytes]
+
+
+def info_of(offer: Offer) -> CompilerInfo:
+    """Return ``offer`` as it travels."""
+    return CompilerInfo(
+        family=offer.id.family.value,
+        version=offer.id.version,
+        target=offer.id.target,
+        build_id=offer.id.build_id,
+        languages=tuple(sorted(offer.languages)),
+        targets=tuple(sorted(offer.architectures)),
+    )
+
+
+class Worker:
+    """The state all sessions share; a ``session.Host``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.admission = Admission(settings.slots)
+        self.sessions: set[Session] = set()
+        self.jobs_done = 0
+        self._compilers: tuple[Probed, ...] = ()
+        self._peers: dict[str, PeerInfo] = {}
+        self._turns: dict[JobKey, asyncio.Future[None]] = {}
+        self._next_session = 1
+        self._load_timer: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # --- session.Host ---------------------------------------------------------------------------
+
+    def greeting(self) -> Greeting:
+        """Return what every client is told first."""
+        return Greeting(
+            version=__version__,
+            id=self.settings.id,
+            name=self.settings.name,
+            slots=self.settings.slots,
+            queue=self.admission.queue_limit,
+            compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
+            machine=self.settings.machine,
+        )
+
+    def offers(self) -> Sequence[Offer]:
+        """Return the compilers there are now."""
+        return [compiler.offer for compiler in self._compilers]
+
+    def admit(self, job: JobKey, session: Session) -> str | None:
+        """Return ``None`` when the job may stay, else why not."""
+        if self.admission.draining:
+            return "draining"
+        if not self.admission.admit(job, session.number):
+            counts = self.admission.counts
+            return f"all {counts.slots} slots are taken and {counts.queued} jobs wait"
+        self._idle.clear()
+        self._load_changed()
+        return None
+
+    async def run(self, job: JobKey, order: Order, text: bytes, started: asyncio.Event) -> Made:
+        """Wait for a slot, then compile."""
+        turn = self._turns[job] = asyncio.get_running_loop().create_future()
+        self._start(self.admission.ready(job))
+        try:
+            await turn
+        finally:
+            del self._turns[job]
+        started.set()
+        driver = next((compiler.driver for compiler in self._compilers if compiler.offer.id == order.offer.id), None)
+        if driver is None:
+            raise InfraError("the compiler was removed while the job waited")
+        made = await execute(order, driver, text, self.settings.workspace, self.settings.limits, self.settings.env)
+        self.jobs_done += 1
+        return made
+
+    def leave(self, job: JobKey) -> None:
+        """The job is over; whoever is next starts."""
+        self._start(self.admission.leave(job))
+        if not self.admission.counts.running and not self.admission.counts.queued:
+            self._idle.set()
+
+    def _start(self, jobs: Sequence[JobKey]) -> None:
+        for job in jobs:
+            turn = self._turns.get(job)
+            if turn is not None and not turn.done():
+                turn.set_result(None)
+        self._load_changed()
+
+    # --- what everybody is told -----------------------------------------------------------------
+
+    def set_compilers(self, compilers: Sequence[Probed]) -> None:
+        """Replace the list of compilers and tell the clients."""
+        self._compilers = tuple(compilers)
+        message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in compilers))
+        for session in self.sessions:
+            session.say(message)
+
+    def set_peers(self, peers: Mapping[str, PeerInfo]) -> None:
+        """Replace the list of other workers seen and tell the clients."""
+        self._peers = dict(peers)
+        for session in self.sessions:
+            session.say(Peers(peers=tuple(self._peers.values())))
+
+    def load(self) -> Load:
+        """Return how busy the worker is."""
+        counts = self.admission.counts
+        return Load(slots=counts.slots, running=counts.running, queued=counts.queued, draining=self.admission.draining)
+
+    def _load_changed(self) -> None:
+        if self._load_timer is None and self.sessions:
+            self._load_timer = asyncio.get_running_loop().call_later(LOAD_INTERVAL_S, self._tell_load)
+
+    def _tell_load(self) -> None:
+        self._load_timer = None
+        for session in self.sessions:
+            session.say(self.load())
+
+    async def drain(self) -> None:
+        """Take no new jobs; return when the running ones have ended."""
+        self.admission.draining = True
+        self._tell_load()
+        await self._idle.wait()
+        for session in self.sessions:
+            session.say(Goodbye(why="the worker stops"))
+            if session.link is not None:
+                session.link.close()
+
+    def stop(self) -> None:
+        """Drop every client; their compilers are killed."""
+        if self._load_timer is not None:
+            self._load_timer.cancel()
+        for session in list(self.sessions):
+            if session.link is not None:
+                session.link.lose(InfraError("the worker stops"))
+
+    # --- the door -------------------------------------------------------------------------------
+
+    def open_native(self, address: str) -> asyncio.Protocol:
+        """Return the protocol that serves a client of our own protocol."""
+        why = self._why_denied(address)
+        if why is not None:
+            _log.warning("client denied address=%s %s", address, why.sentence)
+            denied = Link(Connection(Role.WORKER), _TurnedAway())
+            denied.send(why)
+            asyncio.get_running_loop().call_soon(denied.close)
+            return denied
+        session = _Visit(self, self._next_session)
+        self._next_session += 1
+        link = Link(Connection(Role.WORKER), session)
+        session.attach(link)
+        self.sessions.add(session)
+        link.watch(RESTING)
+        if self._peers:
+            asyncio.get_running_loop().call_soon(session.say, Peers(peers=tuple(self._peers.values())))
+        return link
+
+    def _why_denied(self, address: str) -> Denied | None:
+        if not access.allowed(address, self.settings.allow):
+            return Denied(
+                sentence=f"{address} is not on this worker's network",
+                remedy=f"start zdistccd with --allow {address}",
+            )
+        if len(self.sessions) >= MAX_CLIENTS:
+            return Denied(sentence=f"{MAX_CLIENTS} clients are connected", remedy="try again later")
+        return None
+
+
+class _TurnedAway:
+    """Listens to nothing; a ``net.drive.Handler``."""
+
+    def on_said(self, stream: int, message: Message) -> None:
+        """Too late."""
+
+    def on_chunk(self, chunk: ChunkReceived) -> None:
+        """Too late."""
+
+    def on_lost(self, cause: InfraError) -> None:
+        """As it should be."""
+
+
+class _Visit(Session):
+    """A session that the worker forgets when its link is gone."""
+
+    def on_lost(self, cause: InfraError) -> None:
+        """Cancel the jobs, then leave the list."""
+        super().on_lost(cause)
+        cast(Worker, self.host).sessions.discard(self)
+
+
+PROTOCOLS: Final[dict[bytes, Callable[[Worker, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}
+
+
+class Doorman(asyncio.Protocol):
+    """Reads enough of a connection to know which protocol it speaks, and hands it over."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._transport: asyncio.Transport | None = None
+        self._seen = b""
+        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first bytes."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The visitor went without a word."""
+        self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over once four bytes are here."""
+        assert self._transport is not None
+        self._seen += data
+        if len(self._seen) < 4:
+            return
+        self._timer.cancel()
+        peer = self._transport.get_extra_info("peername")
+        row = PROTOCOLS.get(self._seen[:4])
+        if row is None or not peer:
+            _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
+            self._transport.abort()
+            return
+        protocol = row(self._worker, str(peer[0]))
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(self._seen)
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool) -> list[socket.socket]:
+    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families)."""
+    wanted = list(hosts) or ["::", "0.0.0.0"]
+    try:
+        return _bind_all(port, wanted)
+    except OSError as error:
+        if port and any_port_will_do:
+            return _bind_all(0, wanted)
+        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from error
+
+
+def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for host in hosts:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )[0]
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError:
+                continue  # a family that this kernel does not have
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(256)
+            sock.setblocking(False)
+            port = sock.getsockname()[1]
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
