@@ -11,7 +11,8 @@
  * two context switches per job, and signals to forward), retrying the agent after a request was sent
  * (the job might run twice), a thread or handler of any kind.
  *
- * fallback.py is the same contract in Python; tests/launcher runs against both.  libc only.
+ * fallback.py is the same contract in Python; tests/launcher runs against both.  libc only, and one file
+ * whatever its length, so that one command of any C compiler builds it.
  */
 #define _GNU_SOURCE
 #define _DARWIN_C_SOURCE

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zdistcc.errors import LocalProtocolError, RemoteProtocolError
@@ -179,7 +179,10 @@ def _decode_admin(buffer: bytes) -> AdminRequest:
     return AdminRequest(body=buffer[_ADMIN.size :])
 
 
-_DECODERS = {LAUNCH_MAGIC: _decode_launch, ADMIN_MAGIC: _decode_admin}
+_DECODERS: dict[bytes, Callable[[bytes], LaunchRequest | AdminRequest]] = {
+    LAUNCH_MAGIC: _decode_launch,
+    ADMIN_MAGIC: _decode_admin,
+}
 
 
 def encode_request(
@@ -228,7 +231,7 @@ class ReplyReader:
     def receive_data(self, data: bytes) -> list[Reply]:
         """Take ``data``; return the replies which that completed, in order."""
         self._buffer += data
-        replies = []
+        replies: list[Reply] = []
         while not self._done and len(self._buffer) >= _REPLY.size:
             magic, kind, status, out, err = _REPLY.unpack_from(self._buffer)
             _check_reply(magic, kind, status, out, err)
