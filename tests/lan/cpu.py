@@ -46,16 +46,20 @@ class CpuGroup:
         return int((self._path / "cpuacct.usage").read_text()) / 1e9
 
     def remove(self) -> None:
-        """Remove the group; its members must have ended (the kernel takes a moment to forget them)."""
+        remove_group(self._path)
 
-        def removed() -> bool:
-            try:
-                self._path.rmdir()
-            except OSError:
-                return False
-            return True
 
-        wait_until(removed, 5, f"{self._path} is empty")
+def remove_group(path: Path) -> None:
+    """Remove a group whose members have ended, which the kernel takes a moment to notice."""
+
+    def removed() -> bool:
+        try:
+            path.rmdir()
+        except OSError:
+            return False
+        return True
+
+    wait_until(removed, 5, f"{path} is empty")
 
 
 def live_seconds(proc: Path) -> float:

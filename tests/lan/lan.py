@@ -281,8 +281,9 @@ class Lan:
         except BaseException:
             hold.close()
             raise
-        self._stack.callback(machine.finish)
-        self._stack.callback(hold.close)  # runs before machine.finish: the host ends, then is cleared up
+        self._stack.callback(machine.clear)
+        self._stack.callback(hold.close)
+        self._stack.callback(machine.finish)  # in the opposite order: programs, host, what is left of it
         self._machines[name] = machine
         mac = _mac(number).hex(":")
         self._ip(

@@ -27,7 +27,6 @@ Argument = str | bytes | os.PathLike[str]
 
 RUN_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
-_STOPPERS = (signal.SIGCONT, signal.SIGSTOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,7 @@ class Process:
             return
         try:
             signal.pidfd_send_signal(pidfd, number)
-            if number in _STOPPERS:  # nsenter copies a stop, and passes a continuation on
+            if number == signal.SIGCONT:  # nsenter stops when its child does
                 signal.pidfd_send_signal(self._pidfd, number)
         except ProcessLookupError:
             pass
@@ -142,13 +141,15 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
     def finish(self) -> None:
-        """For the LAN's end: the host is gone, so nsenter ends by itself, unless it is stopped."""
-        if self.poll() is not None:
-            return
-        signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
-        if not self._over(END_TIMEOUT_S):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self.wait(END_TIMEOUT_S)
+        """For the LAN's end. A stopped nsenter doesn't reap, and the end of the host waits for that."""
+
+        def over() -> bool:
+            if self.poll() is None:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+            return self.returncode is not None
+
+        self.kill()
+        wait_until(over, END_TIMEOUT_S, f"the end of {self.argv}")
 
 
 class Machine:
@@ -259,7 +260,7 @@ class Machine:
     def ping(self, address: str, count: int = 1, timeout_s: float = 1.0) -> list[float | None]:
         """Round trips in ms to an address of either family; None for each one lost."""
         script = Path(__file__).with_name("ping.py")
-        argv = [sys.executable, "-I", "-S", script, address, str(count), str(timeout_s)]
+        argv: list[Argument] = [sys.executable, "-I", "-S", script, address, str(count), str(timeout_s)]
         answer: list[float | None] = json.loads(self.run(argv, check=True).stdout)
         return answer
 
@@ -287,8 +288,11 @@ class Machine:
         return waited_for + live_seconds(self._proc) - self._cpu_at_start
 
     def finish(self) -> None:
-        """For the LAN's end, when the host is gone: reap what we started."""
+        """For the LAN's end: end and reap what we started; what that started ends with the host."""
         for process in self._processes:
             process.finish()
+
+    def clear(self) -> None:
+        """For the LAN's end, when the host is gone."""
         if self._group is not None:
             self._group.remove()
