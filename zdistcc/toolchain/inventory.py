@@ -139,9 +139,8 @@ def fingerprint(directories: Iterable[bytes]) -> int:
     seen: list[object] = []
     for directory in directories:
         seen.append((directory, stamp(directory)))
-        for name in _names(directory):
-            if families.looks_like_compiler(name) is not None:
-                seen.append((name, stamp(os.path.join(directory, name))))
+        names = filter(families.looks_like_compiler, _names(directory))
+        seen.extend((name, stamp(os.path.join(directory, name))) for name in names)
     return hash(tuple(seen))
 
 

@@ -79,7 +79,7 @@ def gcc_machine_words(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def clang_machine(command: Sequence[str]) -> ClangMachine:
-    """Processor, tuning and features of a ``-cc1`` command; of a feature named twice the last place counts."""
+    """Processor, tuning and features of a ``-cc1`` command; of a feature named twice the last counts."""
     values = {"-target-cpu": "", "-tune-cpu": ""}
     features: dict[str, bool] = {}
     for word, value in itertools.pairwise(command):

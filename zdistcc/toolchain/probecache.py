@@ -5,8 +5,8 @@ same one resolved, the compilers proper (cc1, cc1plus), the assembler, specs and
 where the PATH was searched, its directories.  clang's shared libraries are not among them: packages replace
 the driver with them, and who swaps a library by hand can delete the cache.
 
-On disk it is advice (JSON, format below): unreadable, corrupted or of another version means empty, and what it
-says is held against the same witnesses.  Failures stay in memory.
+On disk it is advice (JSON, format below): unreadable, corrupted or of another version means empty, and what
+it says is held against the same witnesses.  Failures stay in memory.
 
     {"version": 1, "entries": [{"path", "search", "driver", "through", "implied": [..], "family", "release",
      "target", "build_id", "languages": [..], "architectures": [..],
