@@ -50,6 +50,12 @@ class Reason(enum.Enum):
 
     # --- what the command line says -------------------------------------------------------------
     NOT_A_COMPILE = ("not-a-compile", "the command does not compile a source file to an object")
+    # --- what the compiler says -----------------------------------------------------------------
+    COMPILER_MISSING = ("compiler-missing", "the compiler is not there or cannot be run")
+    COMPILER_UNIDENTIFIED = ("compiler-unidentified", "the compiler does not say which one it is")
+    COMPILER_BROKEN = ("compiler-broken", "the compiler cannot compile an empty file")
+    COMPILER_WRAPPED = ("compiler-wrapped", "a wrapper changes the options on their way to the compiler")
+    NATIVE_UNKNOWN = ("native-unknown", "what -march=native means here cannot be told to another machine")
     # --- what the farm says ---------------------------------------------------------------------
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")

@@ -61,7 +61,7 @@ WRAPPERS: frozenset[bytes] = frozenset(
 _BY_NAME = {stem.name: stem for stem in STEMS}
 # gcc-12, gcc-12.2.0, clang++-14, gcc12 (BSD), gcc-mp-13 (MacPorts), gcc-posix and gcc-12-win32 (mingw-w64)
 _NAME = re.compile(
-    r"(?P<prefix>(?:[A-Za-z0-9_.]+-){0,4})"
+    r"(?P<prefix>(?:[A-Za-z0-9_.]+-){0,4}?)"
     rf"(?P<stem>{'|'.join(sorted((re.escape(name) for name in _BY_NAME), key=len, reverse=True))})"
     r"(?P<suffix>(?:-mp)?(?:-?\d+(?:\.\d+)*)?(?:-posix|-win32)?)"
 )
@@ -101,8 +101,8 @@ def looks_like_compiler(name: bytes) -> Guess | None:
 def driver_of(name: bytes) -> Language:
     """The language the driver of this name assumes (``C`` unless it is called like a C++ one).
 
-    A C++ driver reads ``.c`` as C++ and so does not compile what the C driver compiles; see ``probe`` for how a
-    worker with one path per compiler takes its place.
+    A C++ driver reads ``.c`` as C++, a C driver reads ``.cc`` as C++ too: given ``-x LANGUAGE`` (clang: or
+    ``--driver-mode=g++``) the two give the same object.
     """
     guess = looks_like_compiler(name)
     return guess.driver if guess is not None else Language.C

@@ -82,7 +82,7 @@ class CompilerId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A compiler somebody can run: its id, the languages it reads, and (clang) the architectures it can target."""
+    """A compiler somebody can run: its id, the languages it reads, (clang) all the architectures it knows."""
 
     id: CompilerId
     languages: frozenset[str]
@@ -161,7 +161,7 @@ def best_match(
 
 
 def major_version(family: Family, version: str) -> str:
-    """The part within which a family keeps its code generation and ABI: gcc before 5 counted in two fields."""
+    """The part within which a family keeps its ABI; gcc before 5 counted in two fields."""
     number, _, fork = version.partition("-")
     fields = number.split(".")
     keep = 2 if family is Family.GCC and fields[0] in ("2", "3", "4") else 1
@@ -176,7 +176,9 @@ def serves_target(target: str, offer: Offer) -> bool:
 
 
 # Fields that name who built a system, not what it is.
-_VENDORS = frozenset({"pc", "unknown", "redhat", "suse", "alpine", "gentoo", "none", "slackware", "openwrt", "oe"})
+_VENDORS = frozenset(
+    {"pc", "unknown", "redhat", "suse", "alpine", "gentoo", "none", "slackware", "openwrt", "oe"}
+)
 _ARCHITECTURE_ALIASES = {
     "amd64": "x86_64",
     "arm64": "aarch64",
@@ -261,9 +263,13 @@ _CLANG_STATEMENT = re.compile(r"^(?:(?:.+ )?(?:clang|LLVM) version |Thread model
 _CLANG_CONFIGURATION = re.compile(r"^Configuration file: (.+)$", re.M)
 _CLANG_FORKS = {"Apple": "apple", "AMD": "amd", "Android": "android"}
 
-_ICX_VERSION = re.compile(r"^Intel\(R\) .*Compiler (?:for applications running on \S+, Version )?(\d+(?:\.\d+)+)", re.M)
+_ICX_VERSION = re.compile(
+    r"^Intel\(R\) .*Compiler (?:for applications running on \S+, Version )?(\d+(?:\.\d+)+)", re.M
+)
 _ICC_VERSION = re.compile(r"^(?:icc|icpc)(?: version | \((?:ICC|ICPC|ICCI?)\) )(\d+(?:\.\d+)*)(.*)$", re.M)
-_SUN_VERSION = re.compile(r"^(?:cc|CC|suncc|sunCC): (?:.*\b)?Sun (C|C\+\+) (\d+(?:\.\d+)*) (\w+?)_(\w+)(.*)$", re.M)
+_SUN_VERSION = re.compile(
+    r"^(?:cc|CC|suncc|sunCC): (?:.*\b)?Sun (C|C\+\+) (\d+(?:\.\d+)*) (\w+?)_(\w+)(.*)$", re.M
+)
 
 _EVERY_LANGUAGE = frozenset(Language)
 
