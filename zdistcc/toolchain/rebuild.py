@@ -1,0 +1,96 @@
+"""Commands rebuilt from an `Invocation`: to preprocess here, to compile the text elsewhere.
+
+Must not know: processes, the disk.
+
+What `preprocess_args` adds stands first, so that Clang's ``--`` may stand before the input.
+
+Rejected: ``-o`` for the preprocessor whenever the job has one.  Both drivers derive the dependency
+file's name and target from ``-o``, which here names another file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zdistcc.toolchain.identity import Family
+from zdistcc.toolchain.invocation import Invocation
+from zdistcc.toolchain.options import Arg, Effect, Mark
+
+_DROPPED_LOCALLY = frozenset({Effect.STAGE, Effect.OUTPUT})
+_KEPT_REMOTELY = frozenset({Effect.BOTH, Effect.SIDE})
+
+
+def preprocess_args(inv: Invocation, *, output: bytes | None) -> list[bytes]:
+    """The command (without its first word) that preprocesses here, to ``output`` or standard output.
+
+    It writes the dependency file as the compile would.  Only for sources that are not preprocessed
+    yet: a driver ignores others under ``-E``.
+    """
+    words = [b"-E"]
+    if output is not None:
+        words += [b"-o", output]
+    wanted = inv.depfile
+    if wanted is not None:
+        if wanted.path_implied:
+            words += [b"-MF", wanted.path]
+        if wanted.targets_implied:
+            for target in wanted.targets:
+                words += [b"-MQ", target.name]
+    for arg in inv.args:
+        if arg.row is None or arg.row.effect not in _DROPPED_LOCALLY:
+            words.extend(arg.words)
+    return words
+
+
+def remote_args(inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]) -> list[bytes]:
+    """The options under which the preprocessed text is compiled elsewhere.
+
+    No input, output, stage or language: who runs it adds ``-x LANGUAGE -c|-S -o OUT IN``.
+    ``native`` gives the expansion of each word in ``inv.native`` (KeyError without).
+    """
+    words = _expanded(inv, native)
+    superseded = {word[: word.index(b"=") + 1] for word in inv.native}
+    for arg in inv.args:
+        row = arg.row
+        if row is None or row.effect not in _KEPT_REMOTELY:
+            continue
+        # of several -march= the last counts; a native one is already expanded, one before is dead
+        if row.mark is Mark.MACHINE and (row.name in superseded or arg.value == b"native"):
+            continue
+        words.extend(arg.words)
+    return words
+
+
+def explicit_language(inv: Invocation) -> bytes:
+    """The ``-x`` name of the text that `preprocess_args` makes."""
+    return inv.language.cpp_output
+
+
+def _expanded(inv: Invocation, native: Mapping[bytes, Sequence[bytes]]) -> list[bytes]:
+    """What stands for ``native``, first: drivers put it before the user's own machine options."""
+    words: list[bytes] = []
+    tuned = inv.family is Family.GCC and b"-mtune=native" not in inv.native and _names(inv.args, b"-mtune=")
+    for word in inv.native:
+        expansion = list(native[word])
+        # GCC: -march=native brings -mtune and cache sizes along, but not against the user's -mtune
+        if tuned and word != b"-mtune=native":
+            expansion = _without_tuning(expansion)
+        words.extend(expansion)
+    return words
+
+
+def _names(args: Sequence[Arg], name: bytes) -> bool:
+    return any(arg.row is not None and arg.row.name == name for arg in args)
+
+
+def _without_tuning(words: Sequence[bytes]) -> list[bytes]:
+    kept: list[bytes] = []
+    skip = False
+    for word in words:
+        if skip or word.startswith((b"-mtune=", b"--param=")):
+            skip = False
+        elif word == b"--param":
+            skip = True
+        else:
+            kept.append(word)
+    return kept
