@@ -117,9 +117,7 @@ class LauncherBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform_tag()}"
         else:
-            self.app.display_warning(
-                f"the launcher could not be compiled ({problem}): the slower one is used"
-            )
+            self.app.display_warning(f"the launcher could not be compiled ({problem}): the slower one is used")
             write_python_launcher(root / "zdistcc/launcher/fallback.py", program, release)
         program.chmod(0o755)
         build_data["shared_scripts"][str(program)] = "zdistcc"

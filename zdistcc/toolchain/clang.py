@@ -196,9 +196,7 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
         "-fxray-never-instrument",
         families=CLANG,
     ),
-    local(
-        Reason.EXTRA_INPUT, J, "-fbasic-block-sections=list=", "-fopenmp-host-ir-file-path=", families=CLANG
-    ),
+    local(Reason.EXTRA_INPUT, J, "-fbasic-block-sections=list=", "-fopenmp-host-ir-file-path=", families=CLANG),
     local(Reason.EXTRA_INPUT, S, "-ivfsoverlay", "-vfsoverlay", families=CLANG),
     local(Reason.MODULES, F, "-gmodules", families=CLANG),
     local(

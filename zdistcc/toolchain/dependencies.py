@@ -82,9 +82,7 @@ def request(
     if not wanted:
         return Undistributable(Reason.DEPENDENCY_FORM, depend[0].words[0])
     targets = tuple(
-        Target(arg.value, arg.row.name == b"-MQ")
-        for arg in depend
-        if arg.row and arg.row.name in (b"-MT", b"-MQ")
+        Target(arg.value, arg.row.name == b"-MQ") for arg in depend if arg.row and arg.row.name in (b"-MT", b"-MQ")
     )
     # GCC's driver passes -MMD after -MD whatever their order; Clang's heeds the last
     user_only = b"-MMD" in wanted if family is Family.GCC else wanted[-1] == b"-MMD"

@@ -73,9 +73,7 @@ VARIABLES: dict[bytes, tuple[EnvEffect, frozenset[Family]]] = {
 }
 _HARMFUL = {
     family: tuple(
-        name
-        for name, (effect, families) in VARIABLES.items()
-        if effect is EnvEffect.LOCAL and family in families
+        name for name, (effect, families) in VARIABLES.items() if effect is EnvEffect.LOCAL and family in families
     )
     for family in Family
 }

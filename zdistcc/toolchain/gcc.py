@@ -60,9 +60,7 @@ def rows(
     )
 
 
-def local(
-    reason: Reason, forms: Form, *names: str, families: frozenset[Family] = ALL
-) -> tuple[OptionRow, ...]:
+def local(reason: Reason, forms: Form, *names: str, families: frozenset[Family] = ALL) -> tuple[OptionRow, ...]:
     """A group of options that keep the job on this machine."""
     return tuple(
         OptionRow(name=name.encode(), forms=forms, effect=Effect.LOCAL, families=families, reason=reason)

@@ -176,9 +176,7 @@ def serves_target(target: str, offer: Offer) -> bool:
 
 
 # Fields that name who built a system, not what it is.
-_VENDORS = frozenset(
-    {"pc", "unknown", "redhat", "suse", "alpine", "gentoo", "none", "slackware", "openwrt", "oe"}
-)
+_VENDORS = frozenset({"pc", "unknown", "redhat", "suse", "alpine", "gentoo", "none", "slackware", "openwrt", "oe"})
 _ARCHITECTURE_ALIASES = {
     "amd64": "x86_64",
     "arm64": "aarch64",
@@ -263,13 +261,9 @@ _CLANG_STATEMENT = re.compile(r"^(?:(?:.+ )?(?:clang|LLVM) version |Thread model
 _CLANG_CONFIGURATION = re.compile(r"^Configuration file: (.+)$", re.M)
 _CLANG_FORKS = {"Apple": "apple", "AMD": "amd", "Android": "android"}
 
-_ICX_VERSION = re.compile(
-    r"^Intel\(R\) .*Compiler (?:for applications running on \S+, Version )?(\d+(?:\.\d+)+)", re.M
-)
+_ICX_VERSION = re.compile(r"^Intel\(R\) .*Compiler (?:for applications running on \S+, Version )?(\d+(?:\.\d+)+)", re.M)
 _ICC_VERSION = re.compile(r"^(?:icc|icpc)(?: version | \((?:ICC|ICPC|ICCI?)\) )(\d+(?:\.\d+)*)(.*)$", re.M)
-_SUN_VERSION = re.compile(
-    r"^(?:cc|CC|suncc|sunCC): (?:.*\b)?Sun (C|C\+\+) (\d+(?:\.\d+)*) (\w+?)_(\w+)(.*)$", re.M
-)
+_SUN_VERSION = re.compile(r"^(?:cc|CC|suncc|sunCC): (?:.*\b)?Sun (C|C\+\+) (\d+(?:\.\d+)*) (\w+?)_(\w+)(.*)$", re.M)
 
 _EVERY_LANGUAGE = frozenset(Language)
 

@@ -61,10 +61,7 @@ class Inventory:
 def usual_places() -> tuple[bytes, ...]:
     """The directories of :data:`USUAL_PLACES` that exist."""
     return tuple(
-        os.fsencode(path)
-        for pattern in USUAL_PLACES
-        for path in sorted(glob.glob(pattern))
-        if os.path.isdir(path)
+        os.fsencode(path) for pattern in USUAL_PLACES for path in sorted(glob.glob(pattern)) if os.path.isdir(path)
     )
 
 

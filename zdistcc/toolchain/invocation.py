@@ -83,9 +83,7 @@ _PROBE_NAME = re.compile(
     rb"conftest[0-9]*\.[^/]*|_configtest\.[^/]*|CMakeC(?:XX)?CompilerId\.[^/]*|CMake(?:C|CXX|OBJC|OBJCXX)"
     rb"CompilerABI\.[^/]*|sanitycheck(?:c|cpp|objc|objcpp)\.[^/]*"
 )
-_PROBE_DIRECTORY = re.compile(
-    rb"(?:^|/)(?:CMakeTmp|CMakeScratch|TryCompile-[^/]*|cmTC_[^/]*\.dir|meson-private)/"
-)
+_PROBE_DIRECTORY = re.compile(rb"(?:^|/)(?:CMakeTmp|CMakeScratch|TryCompile-[^/]*|cmTC_[^/]*\.dir|meson-private)/")
 
 
 def scan(

@@ -146,8 +146,7 @@ class Table:
         for key in joined:
             lengths.setdefault(key[:3], set()).add(len(key))
         self._lengths = {
-            lead: tuple(sorted(found | lengths.get(lead[:2], set()), reverse=True))
-            for lead, found in lengths.items()
+            lead: tuple(sorted(found | lengths.get(lead[:2], set()), reverse=True)) for lead, found in lengths.items()
         }
 
     def find(self, word: bytes) -> tuple[OptionRow, Form, bytes] | None:

@@ -328,9 +328,7 @@ def _complete_intel(driver: bytes, description: SelfDescription, env: Environmen
     target = description.target or _ask(driver, (b"-dumpmachine",), env).out.strip()
     if not target:
         raise _Failed(Reason.COMPILER_UNIDENTIFIED, "does not say for which machine it compiles")
-    return _completed(
-        replace(description, target=target), (*description.statements, target), description.languages, ()
-    )
+    return _completed(replace(description, target=target), (*description.statements, target), description.languages, ())
 
 
 def _complete_sun(driver: bytes, description: SelfDescription, env: Environment) -> _Completed:
@@ -372,9 +370,7 @@ _COMPLETE = {
 # --- questions about one compiler ---------------------------------------------------------------------------
 
 
-def native_expansion(
-    compiler: Probed, words: Sequence[bytes], env: Environment
-) -> NativeExpansion | ProbeFailure:
+def native_expansion(compiler: Probed, words: Sequence[bytes], env: Environment) -> NativeExpansion | ProbeFailure:
     """What to write instead of ``words``: *all* of a job's words that begin with ``-m``, and its target.
 
     Each answer has been proved by asking the driver again.  See ``native`` for what it can't give.
@@ -407,9 +403,7 @@ def _expand_gcc(driver: bytes, machine: Sequence[str], env: Environment) -> Nati
     return NativeExpansion(words=expanded, recorded_alike=again == tuple(machine))
 
 
-def predefined_macros(
-    driver: bytes, words: Sequence[bytes], language: str, env: Environment
-) -> str | ProbeFailure:
+def predefined_macros(driver: bytes, words: Sequence[bytes], language: str, env: Environment) -> str | ProbeFailure:
     """A digest of all macros defined before the first line of a file of that language (64 hex digits).
 
     Includes what ``stdc-predef.h`` defines, so it differs where the C library does.
@@ -419,9 +413,7 @@ def predefined_macros(
     except _Failed as failed:
         return ProbeFailure(path=driver, reason=failed.reason, sentence=failed.sentence)
     if said.status != 0:
-        return ProbeFailure(
-            path=driver, reason=Reason.COMPILER_BROKEN, sentence=f"cannot preprocess {language}"
-        )
+        return ProbeFailure(path=driver, reason=Reason.COMPILER_BROKEN, sentence=f"cannot preprocess {language}")
     return hashlib.sha256("\n".join(sorted(said.out.splitlines())).encode()).hexdigest()
 
 

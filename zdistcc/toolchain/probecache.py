@@ -66,9 +66,7 @@ class _Entry:
 class ProbeCache:
     """Probes each compiler once.  May be used from several threads; equal questions wait for one answer."""
 
-    def __init__(
-        self, file: Path | None = None, *, ask: Callable[[bytes, Environment], _Found] = probe
-    ) -> None:
+    def __init__(self, file: Path | None = None, *, ask: Callable[[bytes, Environment], _Found] = probe) -> None:
         """``file`` is read now and written by :meth:`save`; None keeps the cache in memory."""
         self._file = file
         self._ask = ask
@@ -109,9 +107,7 @@ class ProbeCache:
         entry = self._entries.get(key)
         return entry.found if entry is not None and entry.holds() else None
 
-    def expansion(
-        self, compiler: Probed, words: Sequence[bytes], env: Environment
-    ) -> NativeExpansion | ProbeFailure:
+    def expansion(self, compiler: Probed, words: Sequence[bytes], env: Environment) -> NativeExpansion | ProbeFailure:
         """As :func:`zdistcc.toolchain.probe.native_expansion`, once for each compiler and words."""
         key = (compiler.id, tuple(words))
         found = self._expansions.get(key)
@@ -195,8 +191,7 @@ def _from_json(row: Any) -> tuple[_Key, _Entry]:
         build_id=row["build_id"],
     )
     witnesses = [
-        (os.fsencode(name), (int(inode), int(mtime), int(size)))
-        for name, inode, mtime, size in row["witnesses"]
+        (os.fsencode(name), (int(inode), int(mtime), int(size))) for name, inode, mtime, size in row["witnesses"]
     ]
     found = Probed(
         path=path,

@@ -23,9 +23,7 @@ MAX_DEPTH = 16  # drivers stop far later; files that include each other are a mi
 MAX_FILES = 256
 MAX_BYTES = 8 << 20  # a command of this size would not fit an exec elsewhere
 
-_TOKEN = re.compile(
-    rb"""(?:[^\s'"\\\x0b\x0c]|\\[^\x0b\x0c]|'(?:[^'\\]|\\['\\])*'|"(?:[^"\\]|\\["\\])*")+""", re.DOTALL
-)
+_TOKEN = re.compile(rb"""(?:[^\s'"\\\x0b\x0c]|\\[^\x0b\x0c]|'(?:[^'\\]|\\['\\])*'|"(?:[^"\\]|\\["\\])*")+""", re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PIECE = re.compile(rb"""\\(.)|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\\'"]+)""", re.DOTALL)
 

@@ -143,9 +143,7 @@ class RequestReader:
     def _length_of(self, buffer: bytes) -> int:
         """The length of the whole request; both kinds have their body's length in the same place."""
         magic, body_length = _ADMIN.unpack_from(buffer)
-        header, limit = (
-            (_LAUNCH.size, BODY_MAX_BYTES) if magic == LAUNCH_MAGIC else (_ADMIN.size, ADMIN_MAX_BYTES)
-        )
+        header, limit = (_LAUNCH.size, BODY_MAX_BYTES) if magic == LAUNCH_MAGIC else (_ADMIN.size, ADMIN_MAX_BYTES)
         if not 0 < body_length <= limit:
             self._done = True
             raise RemoteProtocolError(f"a request of {body_length} bytes is not within 1 to {limit}")

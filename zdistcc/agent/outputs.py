@@ -1,0 +1,56 @@
+"""Writes what a job made, the way a compiler would: all or nothing, with the launcher's umask.
+
+Each file is written beside its target under a temporary name and renamed, so that nobody ever sees half an object, and
+a job that is done twice by mistake replaces equal bytes by equal bytes.  A target that is not a plain file (a
+device, a link, a pipe) is not ours to replace: such a job stays local.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+
+from zdistcc.errors import InfraError
+
+
+class NotWritten(InfraError):
+    """An output could not be written; the local compiler will say why in its own words."""
+
+
+def is_plain_target(path: bytes) -> bool:
+    """Return whether ``path`` is a plain file or nothing yet."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True  # nothing there; if its directory is not there either, writing will tell
+
+
+def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Callable[[], bool]) -> None:
+    """Put ``data`` at ``path``; :class:`NotWritten` leaves everything as it was.
+
+    ``unique`` sets the temporary name apart from other jobs'; ``still_wanted`` is asked right before the rename.
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, b"." + name[:200] + b".zdistcc-" + unique.encode())
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 & ~umask)
+    except OSError as error:
+        raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+        finally:
+            os.close(handle)
+        if not still_wanted():
+            raise NotWritten("the compile command has ended")
+        os.rename(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
+        raise

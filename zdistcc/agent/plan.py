@@ -1,0 +1,162 @@
+"""The plan of one job: what its command line means, which compiler it runs, what a worker has to have.
+
+Everything is decided before anybody is asked: the answer is a :class:`Plan` or the :class:`Reason` why the job stays
+here.  ``zdistcc explain`` shows exactly this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zdistcc.agent.outputs import is_plain_target
+from zdistcc.config import Config, Fidelity
+from zdistcc.errors import Reason
+from zdistcc.schedule.events import Need
+from zdistcc.toolchain import families, rebuild
+from zdistcc.toolchain.identity import Family, Match
+from zdistcc.toolchain.invocation import Invocation, scan
+from zdistcc.toolchain.languages import Driver, Language
+from zdistcc.toolchain.options import Undistributable
+from zdistcc.toolchain.probe import Probed, ProbeFailure
+from zdistcc.toolchain.probecache import ProbeCache
+from zdistcc.wire.control import LaunchFlag, LaunchRequest
+
+MAX_RESPONSE_FILE_BYTES: Final = 4 << 20
+_COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
+_LANGUAGES: Final = {
+    Language.C_TEXT: "c",
+    Language.CXX_TEXT: "c++",
+    Language.OBJC_TEXT: "objective-c",
+    Language.OBJCXX_TEXT: "objective-c++",
+    Language.ASSEMBLER_TEXT: "assembler",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """The job runs on this machine; ``detail`` names the word or file that the reason is about."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A job that may go: ``colour`` are words added because the launcher's stderr is a terminal."""
+
+    invocation: Invocation
+    compiler: Probed
+    need: Need
+    output: bytes
+    machine: tuple[bytes, ...]
+    colour: tuple[bytes, ...]
+
+    def preprocess_command(self) -> list[bytes]:
+        """Return the command that makes the text here, on its standard output."""
+        return [self.compiler.driver, *self.colour, *rebuild.preprocess_args(self.invocation, output=None)]
+
+    def remote_args(self) -> list[bytes]:
+        """Return the words under which the text is compiled elsewhere."""
+        native: dict[bytes, Sequence[bytes]] = {word: () for word in self.invocation.native}
+        if native:
+            native[self.invocation.native[0]] = self.machine
+        return [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
+
+
+class Planner:
+    """Makes plans; owns the cache of what compilers said of themselves."""
+
+    def __init__(self, probes: ProbeCache) -> None:
+        self._probes = probes
+
+    async def plan(self, request: LaunchRequest, config: Config) -> Plan | Stay:
+        """Return the plan for ``request``, or why it stays here."""
+        compiler = await self._identify(request)
+        if isinstance(compiler, ProbeFailure):
+            return Stay(reason=compiler.reason, detail=str(compiler))
+        invocation = scan(
+            [*compiler.implied, *request.argv[1:]],
+            family=compiler.id.family,
+            driver=driver_kind(request),
+            env=request.env,
+            read_file=lambda name: read_response_file(request.cwd, name),
+        )
+        if isinstance(invocation, Undistributable):
+            return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
+        if config.fidelity is Fidelity.EXACT and invocation.columns:
+            return Stay(reason=Reason.SOURCE_COLUMNS)
+        output = os.path.join(request.cwd, invocation.output)
+        if not is_plain_target(output):
+            return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
+        machine = await self._machine_words(invocation, compiler, request)
+        if isinstance(machine, ProbeFailure):
+            return Stay(reason=machine.reason, detail=str(machine))
+        return Plan(
+            invocation=invocation,
+            compiler=compiler,
+            need=self._need(invocation, compiler, config),
+            output=output,
+            machine=machine,
+            colour=colour_words(invocation, request),
+        )
+
+    @staticmethod
+    def _need(invocation: Invocation, compiler: Probed, config: Config) -> Need:
+        """Exact bytes are only promised by the same build; a looser match is the user's word."""
+        level = Match.EXACT if config.fidelity is Fidelity.EXACT else Match(config.compatibility)
+        return Need(compiler=compiler.id, level=level, language=_LANGUAGES[invocation.language.text])
+
+    async def _identify(self, request: LaunchRequest) -> Probed | ProbeFailure:
+        known = self._probes.known(request.compiler, request.env)
+        if known is None:
+            known = await asyncio.to_thread(self._probes.probe, request.compiler, request.env)
+            await asyncio.to_thread(self._probes.save)
+        return known
+
+    async def _machine_words(
+        self, invocation: Invocation, compiler: Probed, request: LaunchRequest
+    ) -> tuple[bytes, ...] | ProbeFailure:
+        if not invocation.native:
+            return ()
+        words = [
+            word
+            for arg in invocation.args
+            if arg.row is not None and arg.row.name.startswith(b"-m") and not arg.row.name.startswith(b"-mllvm")
+            for word in arg.words
+        ]
+        expansion = await asyncio.to_thread(self._probes.expansion, compiler, words, request.env)
+        return expansion if isinstance(expansion, ProbeFailure) else expansion.words
+
+
+def driver_kind(request: LaunchRequest) -> Driver:
+    """Return whether the command is called like a C++ driver (``g++ x.c`` compiles C++)."""
+    name = os.path.basename(request.compiler)
+    return Driver.CXX if families.driver_of(name) == "c++" else Driver.C
+
+
+def colour_words(invocation: Invocation, request: LaunchRequest) -> tuple[bytes, ...]:
+    """Return the option that asks for colour when the compiler would have chosen it for this terminal."""
+    if invocation.colour_decided or not request.flags & LaunchFlag.STDERR_IS_TERMINAL:
+        return ()
+    if request.env.get(b"TERM", b"dumb") == b"dumb" or request.env.get(b"NO_COLOR"):
+        return ()
+    if invocation.family is Family.GCC and request.env.get(b"GCC_COLORS") == b"":
+        return ()
+    word = _COLOUR.get(invocation.family)
+    return (word,) if word is not None else ()
+
+
+def read_response_file(cwd: bytes, name: bytes) -> bytes | None:
+    """Return the content of ``@name``, or ``None`` when there is none to be read."""
+    path = Path(os.fsdecode(os.path.join(cwd, name)))
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RESPONSE_FILE_BYTES + 1)
+    except (OSError, ValueError):
+        return None
+    return data if len(data) <= MAX_RESPONSE_FILE_BYTES else None

@@ -1,0 +1,176 @@
+"""The agent's end of one connection to a worker: greets, sends jobs, collects answers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from zdistcc import __version__
+from zdistcc.errors import InfraError
+from zdistcc.net.drive import RESTING, WAITING, Link
+from zdistcc.wire import codecs
+from zdistcc.wire.connection import ChunkReceived, Connection, Role
+from zdistcc.wire.messages import (
+    Cancel,
+    Denied,
+    Goodbye,
+    Greeting,
+    Hello,
+    Job,
+    Message,
+    Need,
+    Refuse,
+    Result,
+    Started,
+    Supply,
+)
+
+
+class Refused(InfraError):
+    """The worker does not do the job; ``refusal`` says why and what would help."""
+
+    def __init__(self, refusal: Refuse) -> None:
+        super().__init__(f"{refusal.code.value}: {refusal.sentence}")
+        self.refusal = refusal
+
+
+class NotServed(InfraError):
+    """The worker does not serve this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a worker made of a job: its result, and the outputs' bytes in order."""
+
+    result: Result
+    outputs: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class _Pending:
+    job: Job
+    packed: bytes
+    future: asyncio.Future[Answer]
+    result: Result | None = None
+    slots: dict[int, list[bytes]] = field(default_factory=dict)
+    missing: int = 0
+
+
+class Remote:
+    """One connected worker; a ``net.drive.Handler``."""
+
+    def __init__(self, agent: str, on_news: Callable[[Message], None], on_gone: Callable[[InfraError], None]) -> None:
+        self._on_news = on_news
+        self._on_gone = on_gone
+        self._pending: dict[int, _Pending] = {}
+        self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
+        self.link = Link(Connection(Role.AGENT), self)
+        self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
+
+    async def compile(self, job: Job, packed: bytes) -> Answer:
+        """Have ``job`` done; ``packed`` is its text as announced.
+
+        Raises :class:`Refused`, or the :class:`InfraError` that ended the connection.  Cancelling cancels the job.
+        """
+        if self.link.lost:
+            raise InfraError("the connection is gone")
+        stream = self.link.connection.open_stream()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[stream] = _Pending(job=job, packed=packed, future=future)
+        self.link.watch(WAITING)
+        self.link.send(job, stream, [packed] if job.eager else [])
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if stream in self._pending:
+                self.link.send(Cancel(), stream)
+            raise
+        finally:
+            self._pending.pop(stream, None)
+            if not self._pending:
+                self.link.watch(RESTING)
+
+    # --- net.drive.Handler ----------------------------------------------------------------------
+
+    def on_said(self, stream: int, message: Message) -> None:
+        """Take what the worker says."""
+        if stream:
+            self._on_stream(stream, message)
+            return
+        match message:
+            case Greeting():
+                self.link.watch(RESTING)
+                if not self.greeted.done():
+                    self.greeted.set_result(message)
+            case Denied():
+                self._fail(NotServed(f"{message.sentence}; {message.remedy}"))
+            case Goodbye():
+                pass  # its load said so before; the connection ends when its jobs have
+            case _:
+                self._on_news(message)
+
+    def _on_stream(self, stream: int, message: Message) -> None:
+        pending = self._pending.get(stream)
+        if pending is None or pending.future.done():
+            return
+        match message:
+            case Result():
+                pending.result = message
+                bodies = [output.body for output in message.outputs]
+                pending.slots = {slot: [] for slot in range(len(bodies))}
+                pending.missing = sum(1 for body in bodies if body.packed)
+                self._finish(pending)
+            case Refuse():
+                pending.future.set_exception(Refused(message))
+            case Need():
+                self._supply(stream, pending, message)
+            case Started():
+                pass
+            case _:
+                raise AssertionError(f"the connection let {type(message).__name__} pass")
+
+    def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
+        source = pending.job.source
+        if need.digests == (source.digest,):
+            self.link.send(Supply(blobs=(source,)), stream, [pending.packed])
+        else:
+            pending.future.set_exception(InfraError("the worker asked for something it was not told of"))
+            self.link.send(Cancel(), stream)
+
+    def on_chunk(self, chunk: ChunkReceived) -> None:
+        """Collect an output."""
+        pending = self._pending.get(chunk.stream)
+        if pending is not None and chunk.slot in pending.slots:
+            pending.slots[chunk.slot].append(chunk.data)
+            if chunk.last:
+                pending.missing -= 1
+                self._finish(pending)
+
+    def on_lost(self, cause: InfraError) -> None:
+        """The connection is gone: so are the jobs on it."""
+        self._fail(cause)
+
+    def _finish(self, pending: _Pending) -> None:
+        if pending.missing or pending.result is None or pending.future.done():
+            return
+        try:
+            outputs = tuple(
+                codecs.unpack(output.body.codec, b"".join(pending.slots[slot]), output.body.raw)
+                for slot, output in enumerate(pending.result.outputs)
+            )
+        except InfraError as error:
+            pending.future.set_exception(error)
+            return
+        pending.future.set_result(Answer(result=pending.result, outputs=outputs))
+
+    def _fail(self, cause: InfraError) -> None:
+        if not self.greeted.done():
+            self.greeted.set_exception(cause)
+            self.greeted.exception()  # seen, even if nobody waits any more
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(cause)
+        self.link.lose(cause)
+        self._on_gone(cause)

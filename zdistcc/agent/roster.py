@@ -1,0 +1,304 @@
+"""The roster: every worker this agent has heard of, by whatever way, and one connection to each.
+
+Ways: announcements (mDNS), ``ZDISTCC_PEERS``, what workers tell of other workers, and what was seen in earlier
+lives (a cache file).  A worker's identity is the id in its greeting or announcement: however many addresses and ways
+lead to it, it is one entry with one connection.  Its addresses are raced; the one that answers is kept.
+
+An entry is forgotten when no way leads to it any more and its connection is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.remote import NotServed, Remote
+from zdistcc.discovery import remembered
+from zdistcc.discovery.advert import WorkerAd, printable
+from zdistcc.discovery.remembered import Remembered
+from zdistcc.errors import InfraError
+from zdistcc.net.race import Address, connect, parse_address
+from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
+from zdistcc.toolchain.identity import CompilerId, Family, Offer
+from zdistcc.wire.messages import CompilerInfo, Compilers, Greeting, Load, Message, PeerInfo, Peers
+
+DEFAULT_PORT: Final = 3633
+GREETING_TIMEOUT_S: Final = 2.0
+FIRST_RETRY_S: Final = 0.5
+LONGEST_RETRY_S: Final = 30.0
+CONNECTING_GRACE_S: Final = 1.5
+"""How long jobs wait for a worker that was just heard of to answer."""
+_log = logging.getLogger("zdistcc.agent")
+
+
+class Way(enum.Enum):
+    """How a worker came to be known."""
+
+    ANNOUNCED = "announced"
+    PEER = "peer"
+    TOLD = "told"
+    REMEMBERED = "remembered"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One worker (or, until it has greeted, one address that should lead to one)."""
+
+    id: WorkerId | None
+    name: str
+    addresses: set[Address]
+    ways: set[Way]
+    ad: WorkerAd | None = None
+    remote: Remote | None = None
+    greeting: Greeting | None = None
+    address: Address | None = None
+    trouble: str = ""
+    jobs: int = 0
+    bytes_before: tuple[int, int] = (0, 0)
+    task: asyncio.Task[None] | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def connected(self) -> bool:
+        """Whether jobs can be sent there."""
+        return self.greeting is not None and self.remote is not None
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Bytes sent and received, over all connections so far."""
+        sent, received = self.bytes_before
+        if self.remote is not None:
+            sent, received = sent + self.remote.link.bytes_sent, received + self.remote.link.bytes_received
+        return sent, received
+
+
+def offer_of(info: CompilerInfo) -> Offer | None:
+    """Return what a worker says of a compiler; ``None`` for a family this version does not know."""
+    try:
+        family = Family(info.family)
+    except ValueError:
+        return None
+    compiler = CompilerId(family=family, version=info.version, target=info.target, build_id=info.build_id)
+    return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
+
+
+def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
+    """Return the offers that this version understands."""
+    return tuple(offer for info in infos if (offer := offer_of(info)) is not None)
+
+
+class Roster:
+    """All entries; tells the dispatcher who joins, changes and leaves."""
+
+    def __init__(self, dispatcher: Dispatcher, cache: Path) -> None:
+        self._dispatcher = dispatcher
+        self._cache = cache
+        self._agent = secrets.token_hex(8)
+        self._entries: list[Entry] = []
+        self._recalled: dict[str, Remembered] = {}
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every worker known, in the order in which they became known."""
+        return tuple(self._entries)
+
+    def remote(self, worker: WorkerId) -> Remote | None:
+        """Return the connection to ``worker``."""
+        entry = self._by_id(worker)
+        return entry.remote if entry is not None else None
+
+    def entry(self, worker: WorkerId) -> Entry | None:
+        """Return what is known of ``worker``."""
+        return self._by_id(worker)
+
+    # --- ways in --------------------------------------------------------------------------------
+
+    def recall(self) -> None:
+        """Connect to the workers that were seen in earlier lives."""
+        for worker in remembered.load(self._cache):
+            self._recalled[worker.id] = worker
+            addresses = {Address(host, worker.port) for host in worker.addresses}
+            self._know(WorkerId(worker.id), printable(worker.name), addresses, Way.REMEMBERED)
+
+    def announced(self, ad: WorkerAd) -> None:
+        """A worker's announcement was heard."""
+        addresses = {Address(host, ad.port) for host in ad.addresses}
+        entry = self._know(WorkerId(ad.id), ad.name, addresses, Way.ANNOUNCED)
+        entry.ad = ad
+        self._dispatcher.tell(WorkerAnnounced(worker=WorkerId(ad.id)))
+        entry.wake.set()
+
+    def gone(self, worker: str) -> None:
+        """A worker said goodbye, or its announcement has expired."""
+        entry = self._by_id(WorkerId(worker))
+        if entry is not None:
+            entry.ways -= {Way.ANNOUNCED, Way.TOLD, Way.REMEMBERED}
+            entry.ad = None
+            entry.wake.set()
+
+    def add_peers(self, words: Iterable[str]) -> None:
+        """Connect to the hosts of ``ZDISTCC_PEERS``; a word that names none is logged and left out."""
+        for word in words:
+            try:
+                address = parse_address(word, DEFAULT_PORT)
+            except ValueError as error:
+                _log.warning("ZDISTCC_PEERS: %s", error)
+                continue
+            if not any(address in entry.addresses for entry in self._entries):
+                self._know(None, printable(address.host), {address}, Way.PEER)
+
+    def _told(self, peers: Iterable[PeerInfo]) -> None:
+        for peer in peers:
+            addresses = {Address(host, peer.port) for host in peer.addresses if "%" not in host}
+            if addresses:
+                self._know(WorkerId(peer.id), printable(peer.name), addresses, Way.TOLD)
+
+    def _know(self, worker: WorkerId | None, name: str, addresses: set[Address], way: Way) -> Entry:
+        entry = self._by_id(worker) if worker is not None else None
+        if entry is None:
+            entry = Entry(id=worker, name=name, addresses=set(addresses), ways={way})
+            self._entries.append(entry)
+            self._dispatcher.tell(DiscoveryPending(until=self._loop.time() + CONNECTING_GRACE_S))
+            entry.task = asyncio.ensure_future(self._keep_connected(entry))
+        else:
+            entry.ways.add(way)
+            entry.addresses = set(addresses) | entry.addresses if way is not Way.ANNOUNCED else set(addresses)
+        return entry
+
+    def _by_id(self, worker: WorkerId | None) -> Entry | None:
+        return next((entry for entry in self._entries if entry.id == worker), None)
+
+    # --- one connection each --------------------------------------------------------------------
+
+    async def _keep_connected(self, entry: Entry) -> None:
+        """Connect, serve, and connect again with growing pauses, as long as some way leads there."""
+        retry = FIRST_RETRY_S
+        try:
+            while entry.ways:
+                lost = asyncio.Event()
+                entry.wake.clear()
+                try:
+                    await self._connect(entry, lost)
+                    retry = FIRST_RETRY_S
+                    await lost.wait()
+                except InfraError as error:
+                    entry.trouble = str(error)
+                    _log.info("worker not reached name=%r %s", entry.name, error)
+                    entry.ways.discard(Way.REMEMBERED)
+                    entry.ways.discard(Way.TOLD)
+                    if isinstance(error, NotServed):
+                        retry = LONGEST_RETRY_S
+                if entry.id is not None and self._by_id(entry.id) is not entry:
+                    return  # the same worker, known twice
+                if entry.ways:
+                    await self._pause(entry, retry)
+                    retry = min(LONGEST_RETRY_S, 2 * retry)
+        finally:
+            self._disconnect(entry)
+            if entry in self._entries:
+                self._entries.remove(entry)
+
+    async def _pause(self, entry: Entry, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await entry.wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _connect(self, entry: Entry, lost: asyncio.Event) -> None:
+        def gone(cause: InfraError) -> None:
+            if entry.remote is remote:
+                entry.trouble = str(cause)
+                self._disconnect(entry, fault=bool(cause))
+            lost.set()
+
+        def news(message: Message) -> None:
+            if entry.remote is remote:
+                self._news(entry, message)
+
+        remote = Remote(self._agent, news, gone)
+        _, address = await connect(lambda: remote.link, tuple(entry.addresses))
+        try:
+            async with asyncio.timeout(GREETING_TIMEOUT_S):
+                greeting = await remote.greeted
+        except TimeoutError:
+            remote.link.lose(InfraError("the worker did not greet"))
+            raise InfraError(f"{address} accepts connections and says nothing") from None
+        self._greeted(entry, remote, greeting, address)
+
+    def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, address: Address) -> None:
+        other = self._by_id(WorkerId(greeting.id))
+        if other is not None and other is not entry:
+            other.ways |= entry.ways
+            other.addresses |= entry.addresses
+            entry.id = other.id
+            remote.link.lose(InfraError("the same worker under another address"))
+            return
+        entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
+        entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
+        _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
+        self._dispatcher.tell(
+            WorkerJoined(worker=entry.id, name=entry.name, slots=greeting.slots, offers=offers_of(greeting.compilers))
+        )
+        self._remember()
+
+    def _disconnect(self, entry: Entry, *, fault: bool = False) -> None:
+        remote, entry.remote = entry.remote, None
+        if remote is None:
+            return
+        entry.greeting = None
+        sent, received = entry.bytes_before
+        entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
+        if entry.id is not None:
+            _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
+            self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
+        remote.link.lose(InfraError("the agent closed the connection"))
+
+    def _news(self, entry: Entry, message: Message) -> None:
+        assert entry.id is not None
+        round_trip = entry.remote.link.round_trip_s if entry.remote else None
+        match message:
+            case Load():
+                change = WorkerChanged(
+                    worker=entry.id,
+                    slots=message.slots,
+                    running=message.running,
+                    queued=message.queued,
+                    draining=message.draining,
+                    round_trip_s=round_trip,
+                )
+                self._dispatcher.tell(change)
+            case Compilers():
+                self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
+            case Peers():
+                self._told(message.peers)
+            case _:
+                raise AssertionError(f"the connection let {type(message).__name__} pass")
+
+    def _remember(self) -> None:
+        for entry in self._entries:
+            if entry.id is not None and entry.address is not None:
+                self._recalled[entry.id] = Remembered(
+                    id=entry.id,
+                    name=entry.name,
+                    addresses=tuple(sorted(address.host for address in entry.addresses)),
+                    port=entry.address.port,
+                    seen=time.time(),
+                )
+        remembered.save(self._cache, self._recalled.values())
+
+    async def close(self) -> None:
+        """Leave every worker."""
+        tasks = [entry.task for entry in self._entries if entry.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
