@@ -108,6 +108,7 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
         "-canonical-prefixes",
         families=CLANG,
     ),
+    rows(Effect.PREPROCESS, J, "-fmacro-prefix-map=", families=CLANG),
     rows(Effect.PREPROCESS, J, "-fcrash-diagnostics-dir=", families=CLANG, path=True),
     local(
         Reason.COMPILER_PROGRAMS,

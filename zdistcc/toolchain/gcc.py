@@ -238,10 +238,11 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
         J,
         "-fdebug-prefix-map=",
         "-ffile-prefix-map=",
-        "-fmacro-prefix-map=",
         "-fprofile-prefix-map=",
         "-frandom-seed=",
     ),
+    # Clang's driver drops it, with a warning, where the input is preprocessed
+    rows(Effect.BOTH, J, "-fmacro-prefix-map=", families=GCC),
     # --- further files -------------------------------------------------------------------------
     rows(Effect.SIDE, F, "-gsplit-dwarf", side=Side.DWO, mark=Mark.DEBUG),
     rows(Effect.SIDE, F, "--coverage", "-coverage", "-fprofile-arcs", "-ftest-coverage", side=Side.GCNO),

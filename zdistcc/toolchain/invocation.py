@@ -61,8 +61,13 @@ class Invocation:
     depfile: DepRequest | None
     debug: bool
     """Whether the object holds debug information."""
-    columns: bool
-    """Whether the object holds source columns, which preprocessed text does not keep."""
+    text_exact: bool
+    """Whether preprocessed text compiles to the very bytes that the source does.
+
+    Not with GCC's debug columns, nor with sanitizers, which record columns too; not with any debug
+    information of Clang (the directory it names is the worker's); not with Objective-C by Clang, which
+    writes the name of its input into the object.  `rebuild.text_reason` judges the text itself.
+    """
     native: tuple[bytes, ...]
     """``-march=native`` and its like, as far as they count: the caller expands each."""
     side_outputs: tuple[SideOutput, ...]
@@ -130,9 +135,11 @@ class _Seen:
                 language = language_named(named) if named else language_of(arg.value, family, driver)
                 self.inputs.append((arg.value, language))
                 continue
-            if row.effect is Effect.LANGUAGE:
+            effect = row.effect
+            if effect is Effect.LANGUAGE:
                 named = None if arg.value == b"none" else arg.value
-            self.effects.setdefault(row.effect, []).append(arg)
+            elif effect is not Effect.BOTH and effect is not Effect.PREPROCESS:
+                self.effects.setdefault(effect, []).append(arg)
             if row.mark is not None:
                 self.marks.setdefault(row.mark, []).append(arg)
 
@@ -232,7 +239,9 @@ class _Seen:
             output_given=Effect.OUTPUT in self.effects,
             depfile=self.wanted,
             debug=debug,
-            columns=(debug and columns) or sanitized,
+            text_exact=not sanitized
+            and not (debug and (columns or self.family is Family.CLANG))
+            and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
             native=_native(self.marks.get(Mark.MACHINE, ())),
             side_outputs=self.side_outputs(debug),
             colour_decided=Mark.COLOUR in self.marks,
@@ -278,13 +287,13 @@ def _plain(output: bytes) -> bool:
     return not (base[:1] in (b"", b".", b"-") or base[-1:] == b"." or output[:5] == b"/dev/")
 
 
-_DEBUG_OFF = re.compile(rb"(?:gdb|stabs\+?|xcoff\+?|vms|codeview|dwarf)?0+")
-# Shapes of debug information that ask for none themselves.
+_OBJECTIVE = (Language.OBJC_TEXT, Language.OBJCXX_TEXT)
+_DEBUG_OFF = re.compile(rb"(?:gdb|stabs\+?|xcoff\+?|vms|codeview)?0+")
+# Shapes of debug information that ask for none themselves (others, like Clang's -gdwarf64, do).
 _DEBUG_SHAPE = re.compile(
-    rb"no-.*|z(?:=.*)?|column-info|strict-dwarf|record-gcc-switches|as-loc-support|as-locview-support"
-    rb"|statement-frontiers|variable-location-views(?:=incompat5)?|inline-points"
-    rb"|internal-reset-location-views|describe-dies|dwarf(?:32|64)|(?:gnu-)?pubnames"
-    rb"|simple-template-names(?:=.*)?|embed-source|inline-line-tables"
+    rb"(?:no-)?(?:column-info|strict-dwarf|record-gcc-switches|as-loc-support|as-locview-support"
+    rb"|statement-frontiers|variable-location-views(?:=incompat5)?|inline-points|describe-dies"
+    rb"|internal-reset-location-views|(?:gnu-)?pubnames|simple-template-names)|no-split-dwarf|z(?:=.*)?"
 )
 
 

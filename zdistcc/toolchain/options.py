@@ -187,7 +187,9 @@ def split(words: Sequence[bytes], table: Table) -> tuple[list[Arg], Undistributa
     Goes on after a finding, so that the caller can still tell a link from a compile.
     """
     args: list[Arg] = []
-    trouble: Undistributable | None = None
+    # no operating system passes these on, and an empty word is an input that no driver can open
+    odd = next((word for word in words if not word or b"\0" in word), None)
+    trouble = None if odd is None else Undistributable(Reason.UNKNOWN_OPTION, odd)
     only_inputs = False
     position, count = 0, len(words)
     find = table.find
@@ -195,8 +197,6 @@ def split(words: Sequence[bytes], table: Table) -> tuple[list[Arg], Undistributa
         word = words[position]
         position += 1
         if word[:1] != b"-" or word == b"-" or only_inputs:
-            if not word or b"\0" in word:
-                trouble = trouble or Undistributable(Reason.UNKNOWN_OPTION, word)
             args.append(Arg(None, (word,), word))
             continue
         found = find(word)
@@ -213,7 +213,7 @@ def split(words: Sequence[bytes], table: Table) -> tuple[list[Arg], Undistributa
             args.append(Arg(row, (word, value), value))
         else:
             args.append(Arg(row, (word,), value))
-        if trouble is None:
+        if trouble is None and (row.check is not None or row.effect is Effect.LOCAL):
             trouble = _judge(row, word, value)
         only_inputs = word == b"--"
     return args, trouble
@@ -223,6 +223,4 @@ def _judge(row: OptionRow, word: bytes, value: bytes) -> Undistributable | None:
     reason = row.check(value) if row.check else None
     if reason is None and row.effect is Effect.LOCAL:
         reason = row.reason
-    if reason is None and b"\0" in word + value:
-        reason = Reason.UNKNOWN_OPTION
     return Undistributable(reason, word) if reason else None

@@ -10,8 +10,10 @@ file's name and target from ``-o``, which here names another file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
+from zdistcc.errors import Reason
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import Invocation
 from zdistcc.toolchain.options import Arg, Effect, Mark
@@ -64,6 +66,28 @@ def remote_args(inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]) -> 
 def explicit_language(inv: Invocation) -> bytes:
     """The ``-x`` name of the text that `preprocess_args` makes."""
     return inv.language.cpp_output
+
+
+_INCLUDES_FILE = re.compile(rb"\.(?:incbin|include)\s*\\?\"")
+
+
+def text_reason(text: bytes, inv: Invocation) -> Reason | None:
+    """Why this preprocessed text must not be compiled elsewhere, if it must not.
+
+    Assembler directives that read files are looked for in all text, as assembler may stand in
+    any string; GCC's and Clang's source locations carry columns, which the text has not kept.
+    """
+    if b".inc" in text and _INCLUDES_FILE.search(text):
+        return Reason.INCLUDES_BINARY
+    if b"__builtin_COLUMN" in text or b"__builtin_source_location" in text:
+        return Reason.SOURCE_COLUMNS
+    if inv.family is Family.CLANG and b"__builtin_FILE" in text and _maps_names(inv):
+        return Reason.PREPROCESSOR_OPTION
+    return None
+
+
+def _maps_names(inv: Invocation) -> bool:
+    return _names(inv.args, b"-fmacro-prefix-map=") or _names(inv.args, b"-ffile-prefix-map=")
 
 
 def _expanded(inv: Invocation, native: Mapping[bytes, Sequence[bytes]]) -> list[bytes]:
