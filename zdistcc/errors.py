@@ -99,6 +99,14 @@ class Reason(enum.Enum):
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
     WORKERS_FAILED = ("workers-failed", "the workers that could do it failed or left")
     WORKERS_BUSY = ("workers-busy", "all workers stayed busy for a minute and this machine was free")
+    PREPROCESSING_FAILED = (
+        "preprocessing-failed",
+        "the local preprocessor found an error, which the local compile shows",
+    )
+    REMOTE_ERROR = ("remote-error", "the remote compiler found an error, which the local compile shows")
+    OUTPUT_NOT_WRITTEN = ("output-not-written", "the object could not be written; the local compile says why")
+    ABANDONED = ("abandoned", "the compile command ended before its job did")
+    INTERNAL = ("internal", "something unexpected happened in zdistcc; its log says what")
     WORKER_REFUSED = ("worker-refused", "a worker refused the job for good")
 
     def __str__(self) -> str:

@@ -62,7 +62,7 @@ class Plan:
 
     def remote_args(self) -> list[bytes]:
         """Return the words under which the text is compiled elsewhere."""
-        native: dict[bytes, Sequence[bytes]] = {word: () for word in self.invocation.native}
+        native: dict[bytes, Sequence[bytes]] = dict.fromkeys(self.invocation.native, ())
         if native:
             native[self.invocation.native[0]] = self.machine
         return [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
@@ -88,7 +88,7 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
-        if config.fidelity is Fidelity.EXACT and invocation.columns:
+        if config.fidelity is Fidelity.EXACT and not invocation.text_exact:
             return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
         if not is_plain_target(output):

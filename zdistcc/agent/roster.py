@@ -105,6 +105,7 @@ class Roster:
         self._entries: list[Entry] = []
         self._recalled: dict[str, Remembered] = {}
         self._loop = asyncio.get_running_loop()
+        self.bytes_of_the_gone = (0, 0)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -206,6 +207,8 @@ class Roster:
             self._disconnect(entry)
             if entry in self._entries:
                 self._entries.remove(entry)
+                sent, received = self.bytes_of_the_gone
+                self.bytes_of_the_gone = sent + entry.bytes[0], received + entry.bytes[1]
 
     async def _pause(self, entry: Entry, seconds: float) -> None:
         try:

@@ -13,23 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from zdistcc.toolchain.environment import VARIABLES, EnvEffect
 from zdistcc.toolchain.identity import Offer
 from zdistcc.toolchain.languages import Language
 from zdistcc.toolchain.vetting import Refused, vet
 from zdistcc.wire.messages import Job, RefusalCode, Refuse, Stage
 
 ENVIRONMENT: Final = frozenset(
-    {
-        "GCC_COLORS",
-        "LANG",
-        "LC_ALL",
-        "LC_CTYPE",
-        "LC_MESSAGES",
-        "SOURCE_DATE_EPOCH",
-        "TZ",
-        "COLUMNS",
-        "MACOSX_DEPLOYMENT_TARGET",
-    }
+    name.decode()
+    for name, (effect, _) in VARIABLES.items()
+    if effect in (EnvEffect.COMPILE, EnvEffect.MESSAGES) and name != b"SDKROOT"
 )
 """What a job may set: message language and colours, and what ends up in an object.  Never a path, never ``LD_*``."""
 _MAX_VALUE_BYTES: Final = 4096

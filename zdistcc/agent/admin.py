@@ -1,0 +1,169 @@
+"""What the command line interface asks the agent: hosts, statistics, explanations, to stop.
+
+Questions and answers are JSON objects; ``{"ask": WORD, …}``.  The shapes of ``hosts`` and ``stats`` are contracts
+(``man 1 zdistcc``): fields may be added, none renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from zdistcc.agent.plan import Planner, Stay
+from zdistcc.agent.roster import Entry, Roster, offers_of
+from zdistcc.config import Config
+from zdistcc.discovery.advert import printable
+from zdistcc.schedule.events import Need
+from zdistcc.schedule.snapshot import WorkerView
+from zdistcc.toolchain.identity import CompilerId, Match, Mismatch, Offer, best_match
+from zdistcc.wire import frames
+from zdistcc.wire.control import LaunchFlag, LaunchRequest
+
+
+class LaunchQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A compile command as the interface describes it to ``explain``."""
+
+    cwd: bytes
+    compiler: bytes
+    argv: tuple[bytes, ...]
+    env: dict[str, str]
+
+    def request(self) -> LaunchRequest:
+        """Return it as the launcher would have sent it."""
+        return LaunchRequest(
+            cwd=self.cwd,
+            compiler=self.compiler,
+            argv=self.argv,
+            env={os.fsencode(key): os.fsencode(value) for key, value in self.env.items()},
+            flags=LaunchFlag(0),
+            umask=0o022,
+            pid=0,
+        )
+
+
+def offers(entry: Entry) -> tuple[Offer, ...]:
+    """Return what ``entry`` offers, as far as is known."""
+    return offers_of(entry.greeting.compilers) if entry.greeting is not None else ()
+
+
+def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | None) -> dict[str, Any]:
+    """Return one row of ``hosts --json``."""
+    greeting, ad = entry.greeting, entry.ad
+    usable, reason = _usable(entry, view, default)
+    sent, received = entry.bytes
+    compilers = [
+        {"family": info.family, "version": info.version, "target": info.target, "build_id": info.build_id}
+        for info in (greeting.compilers if greeting else ())
+    ] or [
+        {"family": known.family, "version": known.version, "target": known.target, "build_id": known.build}
+        for known in (ad.compilers if ad else ())
+    ]
+    remote = entry.remote
+    return {
+        "name": entry.name,
+        "id": entry.id,
+        "addresses": sorted(address.host for address in entry.addresses),
+        "port": (entry.address or min(entry.addresses)).port,
+        "protocol": frames.PROTOCOL_VERSION if greeting else (ad.protocol if ad else None),
+        "version": printable(greeting.version if greeting else ad.version if ad else ""),
+        "state": _state(entry, view, usable),
+        "slots": view.slots if view else (ad.slots if ad else 0),
+        "running": view.running if view else 0,
+        "compilers": compilers,
+        "usable": usable,
+        "reason": reason,
+        "address": str(entry.address) if entry.address and entry.connected else None,
+        "ways": sorted(way.value for way in entry.ways),
+        "leases": len(view.leases) if view else 0,
+        "round_trip_ms": round(remote.link.round_trip_s * 1000, 2) if remote and remote.link.round_trip_s else None,
+        "bytes": {"sent": sent, "received": received},
+    }
+
+
+def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
+    if not entry.connected or view is None:
+        return "unreachable" if entry.trouble else "connecting"
+    if view.draining:
+        return "draining"
+    if not usable:
+        return "incompatible"
+    return "busy" if view.running >= view.slots else "ready"
+
+
+def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -> tuple[bool, str | None]:
+    if not entry.connected or view is None:
+        return False, entry.trouble or "not connected yet"
+    if view.draining:
+        return False, "draining: it takes no new jobs"
+    if default is None:
+        return False, "this machine has no C compiler to compare with"
+    match = best_match(default, view.offers, Match.EXACT, "c")
+    if isinstance(match, Offer):
+        return True, None
+    return False, match.sentence if isinstance(match, Mismatch) else "offers no compiler"
+
+
+def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need) -> list[dict[str, Any]]:
+    """Return, worker by worker, whether it could do a job with ``need``, and why not."""
+    rows = []
+    for entry in roster.entries:
+        view = views.get(entry.id or "")
+        if view is None:
+            fits, reason = False, entry.trouble or "not connected yet"
+        else:
+            match = best_match(need.compiler, view.offers, need.level, need.language)
+            fits = isinstance(match, Offer) and not view.draining
+            reason = ""
+            if isinstance(match, Mismatch):
+                reason = match.sentence
+            elif match is None:
+                reason = "offers no compiler"
+            elif view.draining:
+                reason = "draining: it takes no new jobs"
+        rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})
+    return rows
+
+
+async def explain(
+    planner: Planner, roster: Roster, views: Mapping[str, WorkerView], question: LaunchQuestion, config: Config
+) -> dict[str, Any]:
+    """Return what would happen to a command, and why."""
+    begun = time.monotonic()
+    plan = await planner.plan(question.request(), config)
+    took_ms = round((time.monotonic() - begun) * 1000, 2)
+    if isinstance(plan, Stay):
+        return {
+            "distributable": False,
+            "reason": plan.reason.word,
+            "text": plan.reason.text,
+            "detail": plan.detail,
+            "workers": [],
+            "took_ms": took_ms,
+        }
+    compiler = plan.need.compiler
+    workers = explain_workers(roster, views, plan.need)
+    return {
+        "distributable": True,
+        "reason": None,
+        "mode": "preprocessed",
+        "compiler": {
+            "family": compiler.family.value,
+            "version": compiler.version,
+            "target": compiler.target,
+            "build_id": compiler.build_id,
+            "path": os.fsdecode(plan.compiler.driver),
+        },
+        "match": plan.need.level.value,
+        "language": plan.need.language,
+        "source": os.fsdecode(plan.invocation.source),
+        "output": os.fsdecode(plan.output),
+        "preprocess": [os.fsdecode(word) for word in plan.preprocess_command()],
+        "remote_args": [os.fsdecode(word) for word in plan.remote_args()],
+        "workers": workers,
+        "remote": any(row["fits"] for row in workers),
+        "took_ms": took_ms,
+    }

@@ -1,0 +1,227 @@
+"""The agent as a whole: discovery, roster, dispatcher and control socket, put together and taken apart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import msgspec
+
+from zdistcc import __version__, config, paths
+from zdistcc.agent import admin, job
+from zdistcc.agent.admin import LaunchQuestion
+from zdistcc.agent.control import Door, Visitor
+from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.job import Outcome
+from zdistcc.agent.plan import Planner
+from zdistcc.agent.remote import Remote
+from zdistcc.agent.roster import Roster
+from zdistcc.agent.stats import Stats
+from zdistcc.config import Config
+from zdistcc.discovery import interfaces as nics
+from zdistcc.discovery.browse import Browser
+from zdistcc.discovery.mdns import NoMulticast, open_responder
+from zdistcc.errors import Reason, UserError
+from zdistcc.schedule.events import DiscoveryPending, WorkerId
+from zdistcc.schedule.policies import POLICIES
+from zdistcc.schedule.snapshot import WorkerView
+from zdistcc.toolchain.identity import CompilerId
+from zdistcc.toolchain.lookup import default_compiler
+from zdistcc.toolchain.probe import Probed
+from zdistcc.toolchain.probecache import ProbeCache
+from zdistcc.wire.control import LaunchRequest
+
+BROWSE_GRACE_S = 1.5
+"""How long the first jobs of an agent's life wait for workers to be heard of: mDNS answers within 1.2 s."""
+_log = logging.getLogger("zdistcc.agent")
+
+
+class Agent:
+    """Everything the agent owns; a ``job.Farm``."""
+
+    def __init__(self, settings: Config, env: dict[str, str]) -> None:
+        self.settings = settings
+        self.stats = Stats()
+        self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
+        cache = paths.cache_dir(env)
+        self._probes = ProbeCache(cache / "probes.json")
+        self.planner = Planner(self._probes)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        policy = POLICIES.get(settings.policy, POLICIES["least-loaded"])
+        self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
+        self.roster = Roster(self.dispatcher, cache / "workers.json")
+        self._leaving = asyncio.Event()
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    # --- job.Farm -------------------------------------------------------------------------------
+
+    def remote(self, worker: WorkerId) -> Remote | None:
+        """Return the connection to a worker."""
+        return self.roster.remote(worker)
+
+    def worker_name(self, worker: WorkerId) -> str:
+        """Return the name under which a worker is shown."""
+        entry = self.roster.entry(worker)
+        return entry.name if entry is not None else worker
+
+    # --- control --------------------------------------------------------------------------------
+
+    async def launch(self, request: LaunchRequest, visitor: Visitor) -> Outcome:
+        """Decide one compile command."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        settings = config.for_job(self.settings, request.env)
+        if settings.peers:
+            self.roster.add_peers(settings.peers)
+        number = self.dispatcher.new_job()
+        try:
+            return await job.run(self, number, request, settings, visitor.still_there)
+        except asyncio.CancelledError:
+            self.stats.failed(Reason.ABANDONED)
+            raise
+
+    async def keep_slot(self, visitor: Visitor) -> None:
+        """Wait for a local slot; the end of ``visitor`` gives it back."""
+        ticket = await self.dispatcher.local(urgent=False)
+        visitor.on_end = lambda: self.dispatcher.release(ticket)
+
+    async def answer(self, body: bytes) -> bytes:
+        """Answer the command line interface."""
+        try:
+            question: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+            return msgspec.json.encode(await self._answer(question))
+        except (msgspec.MsgspecError, UserError) as error:
+            return msgspec.json.encode({"error": str(error)})
+
+    async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        match question.get("ask"):
+            case "hosts":
+                await self._settle(question.get("settle", 0.0))
+                return await self._hosts()
+            case "stats":
+                sent = sum(entry.bytes[0] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[0]
+                received = sum(entry.bytes[1] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[1]
+                return self.stats.as_json(sent, received)
+            case "explain":
+                launch = msgspec.convert(question.get("launch"), LaunchQuestion)
+                settings = config.for_job(self.settings, launch.request().env)
+                await self._settle(question.get("settle", 0.0))
+                return await admin.explain(self.planner, self.roster, self._views(), launch, settings)
+            case "version":
+                return {"version": __version__, "pid": os.getpid()}
+            case "stop":
+                self._leaving.set()
+                return {"stopped": True}
+            case other:
+                return {"error": f"unknown question {other!r}: agent and command are of different versions"}
+
+    async def _settle(self, seconds: float) -> None:
+        """Wait until the agent has been listening for ``seconds``, so that a first ``hosts`` shows something."""
+        passed = asyncio.get_running_loop().time() - self._begun
+        if passed < min(seconds, 10.0):
+            await asyncio.sleep(seconds - passed)
+
+    async def _hosts(self) -> dict[str, Any]:
+        default = await asyncio.to_thread(self._default_compiler)
+        views = self._views()
+        rows = [
+            admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
+            for entry in self.roster.entries
+        ]
+        return {"hosts": sorted(rows, key=lambda row: (row["name"], str(row["id"])))}
+
+    def _views(self) -> dict[str, WorkerView]:
+        return {view.worker: view for view in self.dispatcher.snapshot().workers}
+
+    def _default_compiler(self) -> CompilerId | None:
+        path = default_compiler(self._env)
+        found = self._probes.probe(path, self._env) if path is not None else None
+        return found.id if isinstance(found, Probed) else None
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def live(self, listener: socket.socket) -> None:
+        """Serve until idle or told to leave."""
+        loop = asyncio.get_running_loop()
+        self._begun = loop.time()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._leaving.set)
+        door = Door(listener, launch=self.launch, keep_slot=self.keep_slot, admin=self.answer, idle=self._idle)
+        self._idle()
+        async with self._discovery():
+            self.roster.recall()
+            self.roster.add_peers(self.settings.peers)
+            await self._leaving.wait()
+        door.close()
+        await self.roster.close()
+        self.dispatcher.close()
+
+    @contextlib.asynccontextmanager
+    async def _discovery(self):  # type: ignore[no-untyped-def]
+        """Browse while the body runs, where that is possible and wanted."""
+        if not self.settings.discovery:
+            yield
+            return
+        self.dispatcher.tell(DiscoveryPending(until=self._begun + BROWSE_GRACE_S))
+        try:
+            responder = open_responder(nics.choose(self.settings.interface))
+        except (NoMulticast, UserError) as error:
+            _log.warning("no mDNS: %s", error)
+            yield
+            return
+        browser = Browser(responder, self.roster.announced, self.roster.gone)
+        browser.start()
+        try:
+            yield
+        finally:
+            await browser.stop()
+            await responder.async_close()
+
+    def _idle(self) -> None:
+        """Nobody is connected: begin to count the idle time."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._idle_timer = asyncio.get_running_loop().call_later(self.settings.idle_exit, self._leaving.set)
+
+
+def run(listener: socket.socket, path: str) -> None:
+    """Live, then clear the socket's path (unless another agent has taken it meanwhile)."""
+    env = dict(os.environ)
+    trouble = ""
+    try:
+        settings = config.load(env)
+    except UserError as error:
+        settings, trouble = Config(), str(error)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    if trouble:
+        _log.error("the configuration is not used: %s", trouble)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    inode = os.stat(path).st_ino
+
+    async def live() -> None:
+        agent = Agent(settings, env)
+        _log.info("agent %s begins pid=%d", __version__, os.getpid())
+        try:
+            await agent.live(listener)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path).st_ino == inode:
+                    os.unlink(path)
+            _log.info("agent leaves pid=%d", os.getpid())
+
+    asyncio.run(live())
