@@ -1,4 +1,4 @@
-"""What compilers print with ``-v`` (Sun: ``-V``), as recorded or as their vendors document it; long lines shortened."""
+"""What compilers print with ``-v`` (Sun: ``-V``), recorded or as documented; long lines shortened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Recorded:
 
 def _gcc(label: str, version: str, target: str, configured: str, last: str, before: str = "") -> Recorded:
     text = (
-        f"{before or 'Using built-in specs.'}\nCOLLECT_GCC=gcc\nCOLLECT_LTO_WRAPPER=/usr/libexec/lto-wrapper\n"
+        f"{before or 'Using built-in specs.'}\n"
+        "COLLECT_GCC=gcc\nCOLLECT_LTO_WRAPPER=/usr/libexec/lto-wrapper\n"
         f"Target: {target}\nConfigured with: {configured}\nThread model: posix\n"
         f"Supported LTO compression algorithms: zlib zstd\n{last}\n"
     )
@@ -115,13 +116,13 @@ CLANG = (
         "self-built",
         "18.1.0",
         "aarch64-unknown-linux-gnu",
-        "clang version 18.1.0rc (https://github.com/llvm/llvm-project.git 461274b81d8641eab64d494accddc81d7db8a09e)",
+        "clang version 18.1.0rc (https://github.com/llvm/llvm-project.git 461274b81d86)",
     ),
     _clang(
         "freebsd",
         "13.0.0",
         "x86_64-unknown-freebsd13.1",
-        "FreeBSD clang version 13.0.0 (git@github.com:llvm/llvm-project.git llvmorg-13.0.0-0-gd7b669b3a303)",
+        "FreeBSD clang version 13.0.0 (git@github.com:llvm llvmorg-13.0.0-0-gd7b669b3a303)",
     ),
     _clang(
         "apple", "15.0.0-apple", "arm64-apple-darwin23.4.0", "Apple clang version 15.0.0 (clang-1500.3.9.4)"
@@ -130,7 +131,7 @@ CLANG = (
         "gcc on a Mac",
         "14.0.0-apple",
         "x86_64-apple-darwin21.6.0",
-        "Configured with: --prefix=/Library/Developer/CommandLineTools/usr --with-gxx-include-dir=/usr/include/c++/4.2.1\n"
+        "Configured with: --prefix=/Library/Developer/CommandLineTools/usr --with-gxx-include-dir=/usr/c++/4.2.1\n"
         "Apple clang version 14.0.0 (clang-1400.0.29.202)",
     ),
     _clang(
@@ -143,13 +144,13 @@ CLANG = (
         "amd",
         "14.0.6-amd",
         "x86_64-unknown-linux-gnu",
-        "AMD clang version 14.0.6 (CLANG: AOCC_4.0.0-Build#434 2022_10_28) (based on LLVM Mirror.Version.14.0.6)",
+        "AMD clang version 14.0.6 (CLANG: AOCC_4.0.0-Build#434 2022_10_28)",
     ),
     _clang(
         "android",
         "14.0.7-android",
         "x86_64-unknown-linux-gnu",
-        "Android (9352603, based on r450784d1) clang version 14.0.7 (https://android.googlesource.com/toolchain)",
+        "Android (9352603, based on r450784d1) clang version 14.0.7 (https://example.org/toolchain)",
     ),
 )
 

@@ -67,15 +67,22 @@ def compiler_command(text: str) -> list[str] | None:
 
 
 def gcc_machine_words(command: Sequence[str]) -> tuple[str, ...]:
-    """The words about the machine in a cc1 command, in order, each ``--param`` in one word with its value."""
-    found: list[str] = []
+    """The words about the machine in a cc1 command, in order, each ``--param`` in one word with its value.
+
+    Of words that contradict or repeat each other only the last is kept, as driver and cc1 themselves do.
+    """
+    found: dict[str, str] = {}
     words = iter(command)
     for word in words:
         if word == "--param":
-            found.append(f"--param={next(words, '')}")
-        elif word.startswith(("-m", "--param=")):
-            found.append(word)
-    return tuple(found)
+            word = f"--param={next(words, '')}"
+        if word.startswith(("-m", "--param=")):
+            setting, equals, value = word.partition("=")
+            subject = f"{setting}={value.partition('=')[0]}" if setting == "--param" else setting
+            subject = subject.replace("-mno-", "-m", 1) if not equals else subject
+            found.pop(subject, None)
+            found[subject] = word
+    return tuple(found.values())
 
 
 def clang_machine(command: Sequence[str]) -> ClangMachine:

@@ -221,7 +221,8 @@ def _implied_words(driver: bytes, description: SelfDescription, env: Environment
             outer = _compiler_command(driver, (), env)
             if os.path.realpath(os.fsencode(outer[0])) == os.path.realpath(driver):
                 return ()
-            if outer != _compiler_command(os.fsencode(outer[0]), (), env):
+            inner = _compiler_command(os.fsencode(outer[0]), (), env)
+            if list(map(_resolved, outer)) != list(map(_resolved, inner)):
                 raise _Failed(Reason.COMPILER_WRAPPED, "is a wrapper that gives clang options of its own")
             return ()
         case Family.CLANG:
@@ -234,6 +235,11 @@ def _implied_words(driver: bytes, description: SelfDescription, env: Environment
                         f"is a script, and {description.family} does not say what it adds",
                     )
             return ()
+
+
+def _resolved(word: str) -> str:
+    """A path the way it is without the detours by which a driver found it."""
+    return os.path.realpath(word) if word.startswith("/") else word
 
 
 def _collected_options(driver: bytes, env: Environment) -> list[str]:
@@ -402,9 +408,14 @@ def _expand_gcc(driver: bytes, machine: Sequence[str], env: Environment) -> Nati
     if not NATIVE_WORDS.isdisjoint(expanded):
         raise _Failed(Reason.NATIVE_UNKNOWN, "does not recognise this processor")
     again = gcc_machine_words(_compiler_command(driver, expanded, env))
-    if sorted(again) != sorted(machine):
+    if _by_kind(again) != _by_kind(machine):
         raise _Failed(Reason.NATIVE_UNKNOWN, "does not take its own words for this processor")
     return NativeExpansion(words=expanded, recorded_alike=again == tuple(machine))
+
+
+def _by_kind(machine: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The parts whose order counts, ``-mno-avx`` before or after ``-mavx2``, and those without one."""
+    return [w for w in machine if w.startswith("-m") and "=" not in w], {w for w in machine if "=" in w}
 
 
 def predefined_macros(
