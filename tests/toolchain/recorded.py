@@ -101,7 +101,7 @@ CLANG = (
         "14.0.6",
         "x86_64-pc-linux-gnu",
         "Debian clang version 14.0.6",
-        "Found candidate GCC installation: /usr/bin/../lib/gcc/x86_64-linux-gnu/12\nSelected multilib: .;@m64\n",
+        "Found candidate GCC installation: /usr/bin/../lib/gcc/x86_64-linux-gnu/12\n",
     ),
     _clang("ubuntu", "14.0.0", "x86_64-pc-linux-gnu", "Ubuntu clang version 14.0.0-1ubuntu1.1"),
     _clang(
@@ -131,7 +131,7 @@ CLANG = (
         "gcc on a Mac",
         "14.0.0-apple",
         "x86_64-apple-darwin21.6.0",
-        "Configured with: --prefix=/Library/Developer/CommandLineTools/usr --with-gxx-include-dir=/usr/c++/4.2.1\n"
+        "Configured with: --prefix=/Library/Developer/usr --with-gxx-include-dir=/usr/c++/4.2.1\n"
         "Apple clang version 14.0.0 (clang-1400.0.29.202)",
     ),
     _clang(
@@ -175,7 +175,7 @@ INTEL = (
         family=Family.INTEL,
         version="2021.8.0",
         target="",
-        text="icpc (ICC) 2021.8.0 20221119\nCopyright (C) 1985-2022 Intel Corporation.  All rights reserved.\n",
+        text="icpc (ICC) 2021.8.0 20221119\nCopyright (C) 1985-2022 Intel Corporation.\n",
     ),
 )
 

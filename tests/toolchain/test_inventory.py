@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def test_one_entry_for_each_compiler_of_this_machine() -> None:
     drivers = {compiler.driver for compiler in found.compilers}
     assert {b"/usr/bin/gcc", b"/usr/bin/clang", b"/usr/bin/aarch64-linux-gnu-gcc"} <= drivers
     assert not any(driver.startswith((b"/usr/lib/ccache", b"/usr/lib/distcc")) for driver in drivers)
-    left_out = {str(failure) for failure in found.left_out}
-    assert "/usr/bin/c99 is gcc 12.2.0 with -std=c99 added by a script" in left_out
+    (c99,) = (failure for failure in found.left_out if failure.path == b"/usr/bin/c99")
+    assert re.fullmatch(r"/usr/bin/c99 is gcc [\d.]+ with -std=c99 added by a script", str(c99))
 
 
 def test_wrappers_lead_to_the_compilers_in_the_usual_places() -> None:
@@ -57,7 +58,8 @@ def test_a_broken_one_is_left_out_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_usual_places_exist() -> None:
     places = usual_places()
-    assert b"/usr/bin" in places and b"/usr/lib/llvm-14/bin" in places
+    assert b"/usr/bin" in places
+    assert os.path.dirname(os.path.realpath(b"/usr/bin/clang")) in places
     assert all(os.path.isdir(place) for place in places)
 
 

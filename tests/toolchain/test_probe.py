@@ -23,9 +23,15 @@ from zdistcc.toolchain.probe import Probed, ProbeFailure, native_expansion, pred
 ENV = environment()
 
 VECTORISED = r"""
-float dot(const float *a, const float *b, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
-void add(double *restrict a, const double *restrict b, int n) { for (int i = 0; i < n; i++) a[i] += b[i] * 2 + 1; }
-int ones(const unsigned long *p, int n) { int c = 0; for (int i = 0; i < n; i++) c += __builtin_popcountl(p[i]); return c; }
+float dot(const float *a, const float *b, int n) {
+    float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s;
+}
+void add(double *restrict a, const double *restrict b, int n) {
+    for (int i = 0; i < n; i++) a[i] += b[i] * 2 + 1;
+}
+int ones(const unsigned long *p, int n) {
+    int c = 0; for (int i = 0; i < n; i++) c += __builtin_popcountl(p[i]); return c;
+}
 struct big { char c[300]; }; void copy(struct big *a, struct big *b) { *a = *b; }
 """
 CXX = r"""
@@ -68,7 +74,7 @@ def test_all_names_of_one_gcc_are_one_id() -> None:
 
 
 def test_all_names_of_one_clang_are_one_id(tmp_path: Path) -> None:
-    assert probed("clang").id == probed("clang++-14").id == probed("/usr/lib/llvm-14/bin/clang").id
+    assert probed("clang").id == probed("clang++").id == probed(os.path.realpath("/usr/bin/clang")).id
     prefixed = tmp_path / "aarch64-linux-gnu-clang"
     prefixed.symlink_to("/usr/bin/clang")
     found = probed(str(prefixed))
@@ -93,6 +99,8 @@ def test_the_callers_locale_and_variables_do_not_matter() -> None:
         LANGUAGE="de",
         GCC_COLORS="error=1",
         CCC_OVERRIDE_OPTIONS="+-v",
+        CPATH="include",
+        C_INCLUDE_PATH="include",
     )
     assert probed("gcc", odd).id == probed("gcc").id
     assert probed("clang", odd).id == probed("clang").id
@@ -114,7 +122,7 @@ def test_vendors_this_machine_has_not(known: recorded.Recorded, tmp_path: Path) 
     path = speaker(tmp_path / "compiler", {flag: known.text, "-dumpmachine": "x86_64-linux-gnu\n"})
     found = probed(path)
     assert (found.id.family, found.id.version) == (known.family, known.version)
-    assert found.id.target == known.target or "x86_64-linux-gnu"
+    assert found.id.target == (known.target or "x86_64-linux-gnu")
     assert found.offer.languages
 
 

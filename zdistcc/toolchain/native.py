@@ -85,6 +85,23 @@ def gcc_machine_words(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(found.values())
 
 
+def by_kind(machine: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The parts whose order counts, ``-mno-avx`` before or after ``-mavx2``, and those without one."""
+    return [w for w in machine if w.startswith("-m") and "=" not in w], {w for w in machine if "=" in w}
+
+
+def words_without_paths(command: Sequence[str]) -> list[str]:
+    """A ``-cc1`` command less everything that depends on where things are installed."""
+    kept: list[str] = []
+    for word in command[1:]:
+        if "/" in word:
+            if kept and kept[-1].startswith(("-internal-", "-resource-dir", "-isysroot")):
+                kept.pop()
+            continue
+        kept.append(word)
+    return kept
+
+
 def clang_machine(command: Sequence[str]) -> ClangMachine:
     """Processor, tuning and features of a ``-cc1`` command; of a feature named twice the last counts."""
     values = {"-target-cpu": "", "-tune-cpu": ""}
