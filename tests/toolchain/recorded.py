@@ -1,4 +1,8 @@
-"""What compilers print with ``-v`` (Sun: ``-V``), recorded or as documented; long lines shortened."""
+"""What compilers print with ``-v`` (Sun: ``-V``), shortened.
+
+Debian's are copies from a machine; the others are composed in their vendors' form,
+unconfirmed by a run.
+"""
 
 from __future__ import annotations
 
@@ -147,6 +151,12 @@ CLANG = (
         "AMD clang version 14.0.6 (CLANG: AOCC_4.0.0-Build#434 2022_10_28)",
     ),
     _clang(
+        "aocc",
+        "9.0.0-amd",
+        "x86_64-unknown-linux-gnu",
+        "AOCC.LLVM.2.1.0.B1030 clang version 9.0.0 (CLANG: Build#1030)",
+    ),
+    _clang(
         "android",
         "14.0.7-android",
         "x86_64-unknown-linux-gnu",
@@ -180,6 +190,13 @@ INTEL = (
 )
 
 SUN = (
+    Recorded(
+        label="CC with a patch number",
+        family=Family.SUN,
+        version="5.13",
+        target="i386-sun-solaris",
+        text="CC: Sun C++ 5.13 SunOS_i386 151846-10 2015/10/30\n",
+    ),
     Recorded(
         label="suncc on Linux",
         family=Family.SUN,
