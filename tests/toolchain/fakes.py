@@ -45,7 +45,7 @@ def script(path: Path, body: str) -> bytes:
 
 def environment(*directories: Path | str, **more: str) -> dict[bytes, bytes]:
     """This process' environment with another PATH, and what is named."""
-    path = ":".join(map(os.fspath, directories)) or "/usr/bin:/bin"
+    path = ":".join(str(directory) for directory in directories) or "/usr/bin:/bin"
     return {
         **os.environb,
         b"PATH": path.encode(),

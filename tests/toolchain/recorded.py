@@ -1,4 +1,8 @@
-"""What compilers print with ``-v`` (Sun: ``-V``), as recorded or as their vendors document it; long lines shortened."""
+"""What compilers print with ``-v`` (Sun: ``-V``), shortened.
+
+Debian's are copies from a machine; the others are composed in their vendors' form,
+unconfirmed by a run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ class Recorded:
 
 def _gcc(label: str, version: str, target: str, configured: str, last: str, before: str = "") -> Recorded:
     text = (
-        f"{before or 'Using built-in specs.'}\nCOLLECT_GCC=gcc\nCOLLECT_LTO_WRAPPER=/usr/libexec/lto-wrapper\n"
+        f"{before or 'Using built-in specs.'}\n"
+        "COLLECT_GCC=gcc\nCOLLECT_LTO_WRAPPER=/usr/libexec/lto-wrapper\n"
         f"Target: {target}\nConfigured with: {configured}\nThread model: posix\n"
         f"Supported LTO compression algorithms: zlib zstd\n{last}\n"
     )
@@ -100,7 +105,7 @@ CLANG = (
         "14.0.6",
         "x86_64-pc-linux-gnu",
         "Debian clang version 14.0.6",
-        "Found candidate GCC installation: /usr/bin/../lib/gcc/x86_64-linux-gnu/12\nSelected multilib: .;@m64\n",
+        "Found candidate GCC installation: /usr/bin/../lib/gcc/x86_64-linux-gnu/12\n",
     ),
     _clang("ubuntu", "14.0.0", "x86_64-pc-linux-gnu", "Ubuntu clang version 14.0.0-1ubuntu1.1"),
     _clang(
@@ -115,13 +120,13 @@ CLANG = (
         "self-built",
         "18.1.0",
         "aarch64-unknown-linux-gnu",
-        "clang version 18.1.0rc (https://github.com/llvm/llvm-project.git 461274b81d8641eab64d494accddc81d7db8a09e)",
+        "clang version 18.1.0rc (https://github.com/llvm/llvm-project.git 461274b81d86)",
     ),
     _clang(
         "freebsd",
         "13.0.0",
         "x86_64-unknown-freebsd13.1",
-        "FreeBSD clang version 13.0.0 (git@github.com:llvm/llvm-project.git llvmorg-13.0.0-0-gd7b669b3a303)",
+        "FreeBSD clang version 13.0.0 (git@github.com:llvm llvmorg-13.0.0-0-gd7b669b3a303)",
     ),
     _clang(
         "apple", "15.0.0-apple", "arm64-apple-darwin23.4.0", "Apple clang version 15.0.0 (clang-1500.3.9.4)"
@@ -130,7 +135,7 @@ CLANG = (
         "gcc on a Mac",
         "14.0.0-apple",
         "x86_64-apple-darwin21.6.0",
-        "Configured with: --prefix=/Library/Developer/CommandLineTools/usr --with-gxx-include-dir=/usr/include/c++/4.2.1\n"
+        "Configured with: --prefix=/Library/Developer/usr --with-gxx-include-dir=/usr/c++/4.2.1\n"
         "Apple clang version 14.0.0 (clang-1400.0.29.202)",
     ),
     _clang(
@@ -143,13 +148,19 @@ CLANG = (
         "amd",
         "14.0.6-amd",
         "x86_64-unknown-linux-gnu",
-        "AMD clang version 14.0.6 (CLANG: AOCC_4.0.0-Build#434 2022_10_28) (based on LLVM Mirror.Version.14.0.6)",
+        "AMD clang version 14.0.6 (CLANG: AOCC_4.0.0-Build#434 2022_10_28)",
+    ),
+    _clang(
+        "aocc",
+        "9.0.0-amd",
+        "x86_64-unknown-linux-gnu",
+        "AOCC.LLVM.2.1.0.B1030 clang version 9.0.0 (CLANG: Build#1030)",
     ),
     _clang(
         "android",
         "14.0.7-android",
         "x86_64-unknown-linux-gnu",
-        "Android (9352603, based on r450784d1) clang version 14.0.7 (https://android.googlesource.com/toolchain)",
+        "Android (9352603, based on r450784d1) clang version 14.0.7 (https://example.org/toolchain)",
     ),
 )
 
@@ -174,11 +185,18 @@ INTEL = (
         family=Family.INTEL,
         version="2021.8.0",
         target="",
-        text="icpc (ICC) 2021.8.0 20221119\nCopyright (C) 1985-2022 Intel Corporation.  All rights reserved.\n",
+        text="icpc (ICC) 2021.8.0 20221119\nCopyright (C) 1985-2022 Intel Corporation.\n",
     ),
 )
 
 SUN = (
+    Recorded(
+        label="CC with a patch number",
+        family=Family.SUN,
+        version="5.13",
+        target="i386-sun-solaris",
+        text="CC: Sun C++ 5.13 SunOS_i386 151846-10 2015/10/30\n",
+    ),
     Recorded(
         label="suncc on Linux",
         family=Family.SUN,

@@ -45,9 +45,24 @@ def test_names_of_compilers(name: bytes, family: Family, driver: Language, prefi
 
 @pytest.mark.parametrize(
     "name",
-    [b"", b"gcc-ar", b"gcc-12-nm", b"clang-format", b"clang-cpp-14", b"cpp", b"ccache", b"distcc", b"ld", b"xcc",
-     b"Cc", b"gcc.sh", b"-12", b"gcc-", b"g\xff+"],
-)  # fmt: skip
+    [
+        b"",
+        b"gcc-ar",
+        b"gcc-12-nm",
+        b"clang-format",
+        b"clang-cpp-14",
+        b"cpp",
+        b"ccache",
+        b"distcc",
+        b"ld",
+        b"xcc",
+        b"Cc",
+        b"gcc.sh",
+        b"-12",
+        b"gcc-",
+        b"g\xff+",
+    ],
+)
 def test_names_of_other_things(name: bytes) -> None:
     assert families.looks_like_compiler(name) is None
     assert families.driver_of(name) is Language.C
@@ -57,15 +72,8 @@ def test_the_plainest_name_comes_first() -> None:
     names = [b"x86_64-linux-gnu-gcc-12", b"c99", b"g++", b"gcc-12", b"x86_64-linux-gnu-gcc", b"cc", b"gcc"]
     guesses = {name: families.looks_like_compiler(name) for name in names}
     ordered = sorted(names, key=lambda name: guess.plainness if (guess := guesses[name]) else (9, 9, 9))
-    assert ordered == [
-        b"gcc",
-        b"g++",
-        b"cc",
-        b"c99",
-        b"gcc-12",
-        b"x86_64-linux-gnu-gcc",
-        b"x86_64-linux-gnu-gcc-12",
-    ]
+    prefixed = [b"x86_64-linux-gnu-gcc", b"x86_64-linux-gnu-gcc-12"]
+    assert ordered == [b"gcc", b"g++", b"cc", b"c99", b"gcc-12", *prefixed]
 
 
 def test_wrappers_are_known_by_what_a_path_resolves_to() -> None:

@@ -111,7 +111,7 @@ def test_suns_two_programs_are_two_builds() -> None:
     c = parse_sun_version("suncc: Studio 12.6 Sun C 5.15 Linux_i386 2017/05/30")
     cxx = parse_sun_version("sunCC: Studio 12.6 Sun C++ 5.15 Linux_i386 2017/05/30")
     assert c is not None and cxx is not None
-    assert (c.languages, cxx.languages) == ({Language.C}, {Language.CXX})
+    assert c.languages == frozenset({Language.C}) and cxx.languages == frozenset({Language.CXX})
     assert c.statements != cxx.statements
 
 

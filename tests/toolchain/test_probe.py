@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -24,9 +23,15 @@ from zdistcc.toolchain.probe import Probed, ProbeFailure, native_expansion, pred
 ENV = environment()
 
 VECTORISED = r"""
-float dot(const float *a, const float *b, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
-void add(double *restrict a, const double *restrict b, int n) { for (int i = 0; i < n; i++) a[i] += b[i] * 2 + 1; }
-int ones(const unsigned long *p, int n) { int c = 0; for (int i = 0; i < n; i++) c += __builtin_popcountl(p[i]); return c; }
+float dot(const float *a, const float *b, int n) {
+    float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s;
+}
+void add(double *restrict a, const double *restrict b, int n) {
+    for (int i = 0; i < n; i++) a[i] += b[i] * 2 + 1;
+}
+int ones(const unsigned long *p, int n) {
+    int c = 0; for (int i = 0; i < n; i++) c += __builtin_popcountl(p[i]); return c;
+}
 struct big { char c[300]; }; void copy(struct big *a, struct big *b) { *a = *b; }
 """
 CXX = r"""
@@ -69,7 +74,7 @@ def test_all_names_of_one_gcc_are_one_id() -> None:
 
 
 def test_all_names_of_one_clang_are_one_id(tmp_path: Path) -> None:
-    assert probed("clang").id == probed("clang++-14").id == probed("/usr/lib/llvm-14/bin/clang").id
+    assert probed("clang").id == probed("clang++").id == probed(os.path.realpath("/usr/bin/clang")).id
     prefixed = tmp_path / "aarch64-linux-gnu-clang"
     prefixed.symlink_to("/usr/bin/clang")
     found = probed(str(prefixed))
@@ -94,6 +99,8 @@ def test_the_callers_locale_and_variables_do_not_matter() -> None:
         LANGUAGE="de",
         GCC_COLORS="error=1",
         CCC_OVERRIDE_OPTIONS="+-v",
+        CPATH="include",
+        C_INCLUDE_PATH="include",
     )
     assert probed("gcc", odd).id == probed("gcc").id
     assert probed("clang", odd).id == probed("clang").id
@@ -103,9 +110,8 @@ def test_a_compiler_that_was_configured_otherwise_is_another_build(tmp_path: Pat
     """Fake: the real gcc, whose built-in specs some distribution has patched."""
     patched = script(
         tmp_path / "gcc",
-        'case "$*" in *-dumpspecs*) echo "*distro_defaults: -fhardened";; *) exec -a "$0" /usr/bin/gcc "$@";; esac',
+        'case "$*" in *-dumpspecs*) echo "*distro_defaults: -fhardened";; *) exec /usr/bin/gcc "$@";; esac',
     )
-    (tmp_path / "gcc").write_text((tmp_path / "gcc").read_text().replace("#!/bin/sh", "#!/bin/bash"))
     assert probed(patched).id.version == probed("gcc").id.version
     assert probed(patched).id.build_id != probed("gcc").id.build_id
 
@@ -116,7 +122,7 @@ def test_vendors_this_machine_has_not(known: recorded.Recorded, tmp_path: Path) 
     path = speaker(tmp_path / "compiler", {flag: known.text, "-dumpmachine": "x86_64-linux-gnu\n"})
     found = probed(path)
     assert (found.id.family, found.id.version) == (known.family, known.version)
-    assert found.id.target == known.target or "x86_64-linux-gnu"
+    assert found.id.target == (known.target or "x86_64-linux-gnu")
     assert found.offer.languages
 
 
@@ -224,10 +230,12 @@ def test_what_is_no_compiler(tmp_path: Path) -> None:
 
 
 def test_a_driver_without_its_compiler_is_broken(tmp_path: Path) -> None:
-    shutil.copy("/usr/bin/gcc", tmp_path / "gcc")
-    found = failure(os.fsencode(tmp_path / "gcc"))
+    (tmp_path / "text").write_text(
+        recorded.GCC[0].text + "gcc: fatal error: cannot execute 'cc1': execvp: No such file\n"
+    )
+    found = failure(script(tmp_path / "gcc", f"cat {tmp_path}/text >&2; exit 1"))
     assert found.reason is Reason.COMPILER_BROKEN
-    assert "cc1" in found.sentence
+    assert "cannot execute 'cc1'" in found.sentence
 
 
 def test_a_hanging_compiler_is_given_up_with_all_its_children(
@@ -312,6 +320,7 @@ def test_the_c_driver_compiles_cxx_as_the_cxx_driver_does(
         "-march=native -mtune=generic",
         "-mno-avx -march=native",
         "-march=native -mno-avx",
+        "-march=native -mno-avx -mtune=generic",
     ],
 )
 @pytest.mark.parametrize("driver", ["gcc", "clang"])

@@ -259,7 +259,7 @@ _TARGET = re.compile(r"^Target: (\S+)", re.M)
 _CLANG_VERSION = re.compile(r"^(?:(.+?) )?(?:clang|LLVM) version (\d+(?:\.\d+)*)", re.M)
 _CLANG_STATEMENT = re.compile(r"^(?:(?:.+ )?(?:clang|LLVM) version |Thread model: |Intel\(R\) ).*$", re.M)
 _CLANG_CONFIGURATION = re.compile(r"^Configuration file: (.+)$", re.M)
-_CLANG_FORKS = {"Apple": "apple", "AMD": "amd", "Android": "android"}
+_CLANG_FORKS = {"Apple": "apple", "AMD": "amd", "AOCC": "amd", "Android": "android"}
 
 _ICX_VERSION = re.compile(r"^Intel\(R\) .*Compiler (?:for applications running on \S+, Version )?(\d+(?:\.\d+)+)", re.M)
 _ICC_VERSION = re.compile(r"^(?:icc|icpc)(?: version | \((?:ICC|ICPC|ICCI?)\) )(\d+(?:\.\d+)*)(.*)$", re.M)
@@ -290,7 +290,8 @@ def parse_clang_v(text: str) -> SelfDescription | None:
     version, target = _CLANG_VERSION.search(text), _TARGET.search(text)
     if version is None or target is None:
         return None
-    fork = _CLANG_FORKS.get((version[1] or "").partition(" ")[0])
+    vendor = version[1] or ""
+    fork = next((fork for name, fork in _CLANG_FORKS.items() if vendor.startswith(name)), None)
     return SelfDescription(
         family=Family.CLANG,
         version="-".join(filter(None, (version[2], fork))),

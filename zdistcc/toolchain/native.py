@@ -67,15 +67,39 @@ def compiler_command(text: str) -> list[str] | None:
 
 
 def gcc_machine_words(command: Sequence[str]) -> tuple[str, ...]:
-    """The words about the machine in a cc1 command, in order, each ``--param`` in one word with its value."""
-    found: list[str] = []
+    """The words about the machine in a cc1 command, in order, each ``--param`` in one word with its value.
+
+    Of words that contradict or repeat each other only the last is kept, as driver and cc1 themselves do.
+    """
+    found: dict[str, str] = {}
     words = iter(command)
     for word in words:
         if word == "--param":
-            found.append(f"--param={next(words, '')}")
-        elif word.startswith(("-m", "--param=")):
-            found.append(word)
-    return tuple(found)
+            word = f"--param={next(words, '')}"
+        if word.startswith(("-m", "--param=")):
+            setting, equals, value = word.partition("=")
+            subject = f"{setting}={value.partition('=')[0]}" if setting == "--param" else setting
+            subject = subject.replace("-mno-", "-m", 1) if not equals else subject
+            found.pop(subject, None)
+            found[subject] = word
+    return tuple(found.values())
+
+
+def by_kind(machine: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The parts whose order counts, ``-mno-avx`` before or after ``-mavx2``, and those without one."""
+    return [w for w in machine if w.startswith("-m") and "=" not in w], {w for w in machine if "=" in w}
+
+
+def words_without_paths(command: Sequence[str]) -> list[str]:
+    """A ``-cc1`` command less everything that depends on where things are installed."""
+    kept: list[str] = []
+    for word in command[1:]:
+        if "/" in word:
+            if kept and kept[-1].startswith(("-internal-", "-resource-dir", "-isysroot")):
+                kept.pop()
+            continue
+        kept.append(word)
+    return kept
 
 
 def clang_machine(command: Sequence[str]) -> ClangMachine:

@@ -55,10 +55,12 @@ from zdistcc.toolchain.lookup import Environment
 from zdistcc.toolchain.native import (
     NATIVE_WORDS,
     NativeExpansion,
+    by_kind,
     clang_machine,
     clang_words,
     compiler_command,
     gcc_machine_words,
+    words_without_paths,
 )
 
 PROBE_TIMEOUT_S = 10.0
@@ -70,14 +72,8 @@ _EMPTY_FILE = (b"-S", b"-o", b"-", b"-x", b"c", b"/dev/null")
 _REFERENCE_TARGET = b"--target=x86_64-unknown-linux-gnu"
 # They would change what a compiler prints, or make it write files.
 _WITHHELD = frozenset(
-    {
-        b"LANG",
-        b"LANGUAGE",
-        b"DEPENDENCIES_OUTPUT",
-        b"SUNPRO_DEPENDENCIES",
-        b"GCC_EXEC_PREFIX",
-        b"COMPILER_PATH",
-    }
+    b"LANG LANGUAGE DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES GCC_EXEC_PREFIX COMPILER_PATH SOURCE_DATE_EPOCH"
+    b" CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH OBJC_INCLUDE_PATH OBJCPLUS_INCLUDE_PATH".split()
 )
 _WITHHELD_PREFIXES = (b"LC_", b"CC_PRINT_", b"CCC_", b"CC_LOG_")
 _GCC_LANGUAGES = (
@@ -221,7 +217,8 @@ def _implied_words(driver: bytes, description: SelfDescription, env: Environment
             outer = _compiler_command(driver, (), env)
             if os.path.realpath(os.fsencode(outer[0])) == os.path.realpath(driver):
                 return ()
-            if outer != _compiler_command(os.fsencode(outer[0]), (), env):
+            plain = _compiler_command(os.fsencode(outer[0]), (), env)
+            if list(map(_resolved, outer)) != list(map(_resolved, plain)):
                 raise _Failed(Reason.COMPILER_WRAPPED, "is a wrapper that gives clang options of its own")
             return ()
         case Family.CLANG:
@@ -234,6 +231,11 @@ def _implied_words(driver: bytes, description: SelfDescription, env: Environment
                         f"is a script, and {description.family} does not say what it adds",
                     )
             return ()
+
+
+def _resolved(word: str) -> str:
+    """A path the way it is without the detours by which a driver found it."""
+    return os.path.realpath(word) if word.startswith("/") else word
 
 
 def _collected_options(driver: bytes, env: Environment) -> list[str]:
@@ -306,22 +308,10 @@ def _complete_clang(driver: bytes, description: SelfDescription, env: Environmen
     own = llvm_architecture(description.target)
     statements = [*description.statements, *sorted(architectures)]
     if "x86-64" in architectures:
-        statements += _words_without_paths(_compiler_command(driver, (_REFERENCE_TARGET,), env))
+        statements += words_without_paths(_compiler_command(driver, (_REFERENCE_TARGET,), env))
     completed = _completed(description, statements, description.languages, ())
     known = architectures | ({own} if own else set())
     return replace(completed, offer=replace(completed.offer, architectures=frozenset(known)))
-
-
-def _words_without_paths(command: Sequence[str]) -> list[str]:
-    """A ``-cc1`` command less everything that depends on where things are installed."""
-    kept: list[str] = []
-    for word in command[1:]:
-        if "/" in word:
-            if kept and kept[-1].startswith(("-internal-", "-resource-dir", "-isysroot")):
-                kept.pop()
-            continue
-        kept.append(word)
-    return kept
 
 
 def _complete_intel(driver: bytes, description: SelfDescription, env: Environment) -> _Completed:
@@ -398,7 +388,7 @@ def _expand_gcc(driver: bytes, machine: Sequence[str], env: Environment) -> Nati
     if not NATIVE_WORDS.isdisjoint(expanded):
         raise _Failed(Reason.NATIVE_UNKNOWN, "does not recognise this processor")
     again = gcc_machine_words(_compiler_command(driver, expanded, env))
-    if sorted(again) != sorted(machine):
+    if by_kind(again) != by_kind(machine):
         raise _Failed(Reason.NATIVE_UNKNOWN, "does not take its own words for this processor")
     return NativeExpansion(words=expanded, recorded_alike=again == tuple(machine))
 
