@@ -185,9 +185,9 @@ class Worker:
 
     # --- the door -------------------------------------------------------------------------------
 
-    def open_native(self, address: str) -> asyncio.Protocol:
-        """Return the protocol that serves a client of our own protocol."""
-        why = self._why_denied(address)
+    def open_native(self, address: str, own_address: str) -> asyncio.Protocol:
+        """Return the protocol that serves a client of ours that called ``own_address`` from ``address``."""
+        why = self._why_denied(address, own_address)
         if why is not None:
             _log.warning("client denied address=%s %s", address, why.sentence)
             denied = Link(Connection(Role.WORKER), _TurnedAway())
@@ -204,8 +204,8 @@ class Worker:
             asyncio.get_running_loop().call_soon(session.say, Peers(peers=tuple(self._peers.values())))
         return link
 
-    def _why_denied(self, address: str) -> Denied | None:
-        if not access.allowed(address, self.settings.allow):
+    def _why_denied(self, address: str, own_address: str) -> Denied | None:
+        if address != own_address and not access.allowed(address, self.settings.allow):
             return Denied(
                 sentence=f"{address} is not on this worker's network",
                 remedy=f"start zdistccd with --allow {address}",
@@ -237,7 +237,7 @@ class _Visit(Session):
         cast(Worker, self.host).sessions.discard(self)
 
 
-PROTOCOLS: Final[dict[bytes, Callable[[Worker, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}
+PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}
 
 
 class Doorman(asyncio.Protocol):
@@ -270,7 +270,8 @@ class Doorman(asyncio.Protocol):
             _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
             self._transport.abort()
             return
-        protocol = row(self._worker, str(peer[0]))
+        own = self._transport.get_extra_info("sockname")
+        protocol = row(self._worker, str(peer[0]), str(own[0]))
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(self._seen)

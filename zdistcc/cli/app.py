@@ -1,0 +1,77 @@
+"""The commands table and the entry point of ``zdistcc COMMAND``.
+
+A command is a row: its name and the module that has a function ``command`` with typer's annotations.  Only the module
+that is asked for is imported, so that ``zdistcc stop`` does not pay for what ``demo`` needs.  The launcher knows the
+same words (launcher.c, ``CLI_COMMANDS``); a test compares them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from zdistcc import __version__
+from zdistcc.errors import ExitCode, UserError
+
+COMMANDS: Final = {
+    "hosts": "zdistcc.cli.hosts",
+    "stats": "zdistcc.cli.stats",
+    "explain": "zdistcc.cli.explain",
+    "stop": "zdistcc.cli.stop",
+    "demo": "zdistcc.cli.demo",
+    "masquerade": "zdistcc.cli.masquerade",
+}
+_HELP: Final = """A distributed C/C++ compiler for the local network that needs no configuration.
+
+Compile with it:  zdistcc gcc -c x.c   or   make -j8 CC="zdistcc gcc"
+
+Offer a machine:  zdistccd
+"""
+_VERBATIM: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""``explain`` takes a compiler's command line: its options are not ours."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from zdistcc.launcher.which import launcher_kind
+
+        kind = launcher_kind()
+        note = "" if kind == "native" else "; every compile starts 20 ms later: install a C compiler and reinstall"
+        typer.echo(f"zdistcc {__version__} (launcher: {kind}{note}; Python {sys.version.split()[0]}; {sys.platform})")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+    ] = False,
+) -> None:
+    """Replaced by ``_HELP``."""
+
+
+def build(only: str | None = None) -> typer.Typer:
+    """Return the interface, with all commands or just one."""
+    app = typer.Typer(no_args_is_help=True, help=_HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback(help=_HELP)(_root)
+    for name, module in COMMANDS.items():
+        if only is None or only == name:
+            function = importlib.import_module(module).command
+            app.command(name, context_settings=_VERBATIM if name == "explain" else None)(function)
+    return app
+
+
+def main() -> None:
+    """Entry point of ``zdistcc-cli``, which the launcher runs for everything that is no compile."""
+    word = sys.argv[1] if len(sys.argv) > 1 else None
+    try:
+        build(word if word in COMMANDS else None)(prog_name="zdistcc")
+    except UserError as error:
+        typer.echo(f"zdistcc: {error}", err=True)
+        sys.exit(ExitCode.GENERAL)
+
+
+if __name__ == "__main__":
+    main()

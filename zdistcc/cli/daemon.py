@@ -1,0 +1,88 @@
+"""``zdistccd``: the worker's command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from zdistcc import __version__, config
+from zdistcc.errors import ExitCode, UserError
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zdistccd {__version__}")
+        raise typer.Exit
+
+
+def command(
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option(help="Jobs to run at once. Default: the machine's cores.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to be shown under. Default: the host name.")] = None,
+    interface: Annotated[
+        list[str] | None, typer.Option(help="Network interface (name or address) to use; may be repeated.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Network (CIDR) to serve beside private and link-local ones; may be repeated."),
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="Directory for the worker's files.")] = None,
+    nice: Annotated[int | None, typer.Option(help="How much compilers give way to other programs, 0 to 19.")] = None,
+    log: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    discovery: Annotated[
+        bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.
+
+    Clients find it by themselves.  SIGTERM lets running jobs end; a second one stops them.
+    """
+    flags = {
+        "port": _text(port),
+        "slots": _text(slots),
+        "name": name,
+        "interface": tuple(interface or ()),
+        "allow": tuple(allow or ()),
+        "store": store,
+        "nice": _text(nice),
+        "log": log,
+        "discovery": discovery,
+    }
+    from zdistcc.worker.main import Daemon, run
+
+    def ready(daemon: Daemon) -> None:
+        offered = ", ".join(sorted({f"{offer.id} ({offer.id.target})" for offer in daemon.worker.offers()}))
+        typer.echo(
+            f"zdistccd {__version__}: {daemon.worker.settings.name} serves {daemon.worker.settings.slots} jobs at once "
+            f"on port {daemon.port}: {offered or 'no compiler found'}",
+            err=True,
+        )
+
+    run(config.load(os.environ, flags), os.environ, ready)
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def main() -> None:
+    """Entry point of ``zdistccd``."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app(prog_name="zdistccd")
+    except UserError as error:
+        typer.echo(f"zdistccd: {error}", err=True)
+        sys.exit(ExitCode.GENERAL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""``zdistcc hosts``: the machines that can compile for this one, and why the others can't."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from zdistcc.cli.ask import ask
+
+SETTLE_S = 2.0
+"""A fresh agent is given this long to hear of workers before its list is shown."""
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object (man 1 zdistcc).")] = False,
+) -> None:
+    """List the workers on the network: compilers, load, and why one is not usable."""
+    answer = ask({"ask": "hosts", "settle": SETTLE_S})
+    assert answer is not None
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    from zdistcc.ui.tables import hosts_table, show
+
+    show(hosts_table(answer["hosts"]))
