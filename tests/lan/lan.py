@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.lan.cpu import CpuGroup
 from tests.lan.machine import END_TIMEOUT_S, Addresses, Machine
 from tests.lan.needs import nsenter, program, unshare
 
@@ -110,7 +111,8 @@ class Lan:
 
     `visible` are further directories below /tmp, /run... that the hosts shall see; the project,
     the interpreter's environment and `directory` always are.  `directory` (kept) holds the hosts'
-    private files and logs; without it a temporary one is made, and removed.
+    private files and logs; without it a temporary one is made, and removed.  The other two say how:
+    in a user namespace (None: unless we are root), and measuring CPU time by control groups if possible.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Lan:
         directory: Path | None = None,
         visible: Sequence[Path] = (),
         user_namespace: bool | None = None,
+        control_groups: bool = True,
     ) -> None:
         names = [host.name for host in hosts]
         if len(set(names)) != len(names):
@@ -130,6 +133,7 @@ class Lan:
         self._directory = directory
         self._visible = visible
         self._user = os.geteuid() != 0 if user_namespace is None else user_namespace
+        self._control_groups = control_groups
         self._name = f"zdistcc-lan-{os.getpid()}-{next(SERIAL)}"
         self._machines: dict[str, Machine] = {}
         self._relays: dict[str, _Program] = {}
@@ -277,7 +281,8 @@ class Lan:
         mounts = self._mounts(name, number, root)
         try:
             holder = int(hold.ask({"hostname": name, "mounts": mounts}))
-            machine = Machine(name, addresses, root, holder, self._user, self._name)
+            group = CpuGroup.make(f"{self._name}-{name}") if self._control_groups else None
+            machine = Machine(name, addresses, root, holder=holder, user=self._user, group=group)
         except BaseException:
             hold.close()
             raise

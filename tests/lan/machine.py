@@ -156,7 +156,14 @@ class Machine:
     """A running host. `root` holds its private directories and the output of its programs."""
 
     def __init__(
-        self, name: str, addresses: Addresses, root: Path, holder: int, user: bool, lan: str
+        self,
+        name: str,
+        addresses: Addresses,
+        root: Path,
+        *,
+        holder: int,
+        user: bool,
+        group: CpuGroup | None,
     ) -> None:
         self.name = name
         self.addresses = addresses
@@ -168,7 +175,7 @@ class Machine:
         self._processes: list[Process] = []
         self._cpus: str | None = None
         self._proc = Path(f"/proc/{holder}/root/proc")
-        self._group = CpuGroup.make(f"{lan}-{name}")
+        self._group = group
         self._cpu_at_start = live_seconds(self._proc)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lan.cpu import CpuGroup, remove_group
+from tests.lan.cpu import remove_group
 from tests.lan.lan import Host, Lan
 from tests.lan.machine import Machine, Process
 from tests.lan.needs import lan_unavailable_reason, program
@@ -217,7 +217,7 @@ def test_spawning_is_cheap(lan: Lan) -> None:
     assert min(once() for _ in range(20)) < 0.010
 
 
-def test_cpu_time_and_pinning(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_time_and_pinning(lan: Lan) -> None:
     worker = lan["w1"]
     last = max(os.sched_getaffinity(0))
     worker.cpuset(str(last))
@@ -226,8 +226,7 @@ def test_cpu_time_and_pinning(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None
         assert worker.run(python(script), check=True).stdout == f"{{{last}}}\n"
     finally:
         worker.cpuset(None)
-    monkeypatch.setattr(CpuGroup, "make", classmethod(lambda _cls, _name: None))
-    with Lan([Host("plain")]) as other:
+    with Lan([Host("plain")], control_groups=False) as other:
         for machine in (worker, other["plain"]):
             before, idle = machine.cpu_seconds(), lan["w2"].cpu_seconds()
             machine.run(["sh", "-c", '"$@" & "$@" & wait', "sh", *python(BURN, "0.3")], check=True)
