@@ -1,7 +1,7 @@
 """``zdistcc demo``: two workers and a client on this machine build the sample project, and every object is compared.
 
-Nothing outside this machine is touched: the workers announce themselves on the loopback interface, and agent, caches and
-stores live in a temporary directory.  Where the loopback carries no multicast, the workers are named instead and
+Nothing outside this machine is touched: the workers announce themselves on the loopback interface, and agent, caches
+and stores live in a temporary directory.  Where the loopback carries no multicast, the workers are named instead and
 the demonstration says so.
 """
 
@@ -161,11 +161,13 @@ def _build(farm: Farm, directory: Path, jobs: int) -> Sequence[Compared]:
 
     def compile_unit(unit: Unit) -> Compared:
         compiler = _COMPILERS[unit.language]
-        words = [compiler, *unit.flags, "-c", unit.source, "-o"]
+        words = [compiler, *map(os.fsdecode, unit.flags), "-c", os.fsdecode(unit.source), "-o"]
         stem = unit.source.decode().replace("/", "_")
         there, here = project / f"{stem}.there.o", project / f"{stem}.here.o"
         for output, env in ((there, farm.env), (here, plain)):
-            ended = subprocess.run([farm.launcher, *words, output], cwd=project, env=env, capture_output=True, check=False)
+            ended = subprocess.run(
+                [farm.launcher, *words, output], cwd=project, env=env, capture_output=True, check=False
+            )
             if ended.returncode:
                 return Compared(unit=unit, verdict=f"failed: {ended.stderr.decode(errors='replace')[:200]}", size=0)
         same = there.read_bytes() == here.read_bytes()
@@ -183,6 +185,8 @@ def _report(compared: Sequence[Compared], stats: dict[str, Any], passed: float) 
         show(table)
     identical = sum(c.verdict == "identical" for c in compared)
     remote = stats["jobs"]["remote"]
-    typer.echo(f"{remote} of {len(compared)} objects were compiled by the workers, {identical} are identical; {passed:.1f} s.")
+    typer.echo(
+        f"{remote} of {len(compared)} objects were compiled by the workers, {identical} are identical; {passed:.1f} s."
+    )
     if not identical == remote == len(compared):
         raise typer.Exit(1)
