@@ -269,6 +269,9 @@ class Lan:
 
     def _add(self, name: str, number: int, ipv4: ipaddress.IPv4Interface, root: Path) -> None:
         addresses = Addresses(ipv4=ipv4, ipv6=_link_local(_mac(number)))
+        group = CpuGroup.make(f"{self._name}-{name}") if self._control_groups else None
+        if group is not None:
+            self._stack.callback(group.remove)
         hold = _Program(
             [
                 *(nsenter(self._hub.pid, user=True) if self._user and self._hub else []),
@@ -281,14 +284,12 @@ class Lan:
         mounts = self._mounts(name, number, root)
         try:
             holder = int(hold.ask({"hostname": name, "mounts": mounts}))
-            group = CpuGroup.make(f"{self._name}-{name}") if self._control_groups else None
             machine = Machine(name, addresses, root, holder=holder, user=self._user, group=group)
         except BaseException:
             hold.close()
             raise
-        self._stack.callback(machine.clear)
         self._stack.callback(hold.close)
-        self._stack.callback(machine.finish)  # in the opposite order: programs, host, what is left of it
+        self._stack.callback(machine.finish)  # in the opposite order: programs, host, group
         self._machines[name] = machine
         mac = _mac(number).hex(":")
         self._ip(

@@ -298,8 +298,3 @@ class Machine:
         """For the LAN's end: end and reap what we started; what that started ends with the host."""
         for process in self._processes:
             process.finish()
-
-    def clear(self) -> None:
-        """For the LAN's end, when the host is gone."""
-        if self._group is not None:
-            self._group.remove()

@@ -46,6 +46,14 @@ def nsenter(pid: int, *flags: str, user: bool) -> list[str]:
 
 
 @functools.cache
+def impair_unavailable_reason() -> str | None:
+    """Why delay and loss can't be had although LANs can; some systems give taps to root only."""
+    if os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return None
+    return "/dev/net/tun may not be opened"
+
+
+@functools.cache
 def lan_unavailable_reason(user: bool | None = None) -> str | None:
     """Why no virtual LAN can be made here, in words for a skip; None if one can."""
     if sys.platform != "linux":
