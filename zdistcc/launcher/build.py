@@ -33,7 +33,7 @@ _POLYGLOT = """\
 #!/bin/sh
 ''':'
 here=$0
-[ -h "$here" ] && here=$(readlink -f "$here")
+[ -h "$here" ] && here=$(PATH=$PATH:/usr/bin:/bin readlink -f "$here")
 python=${here%/*}/python3
 [ -x "$python" ] || python=python3
 exec "$python" -I -S "$0" "$@"

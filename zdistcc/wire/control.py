@@ -40,7 +40,7 @@ from dataclasses import dataclass
 
 from zdistcc.errors import LocalProtocolError, RemoteProtocolError
 
-# Above what Linux lets one exec carry in practice (a quarter of an 8 MiB stack); more is run locally.
+# Above what Linux lets one exec carry (6 MiB whatever the stack's limit); more is run locally.
 BODY_MAX_BYTES = 8 * 1024 * 1024
 ADMIN_MAX_BYTES = 1024 * 1024
 # A compiler's messages; the bound only keeps a broken peer from making us allocate without end.
