@@ -23,8 +23,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
 _COMPILERS = ("cc", "gcc", "clang")
-# From the best to what any compiler since C11 should take.
-_FLAGS: tuple[tuple[str, ...], ...] = (("-std=gnu11", "-O2"), ())
+# From the best to what any compiler since C11 should take.  Without the dynamic linker a call is a quarter
+# faster (0.65 ms for 0.86), and LD_PRELOAD libraries (fakeroot) can't lie to us about who owns the socket.
+_FLAGS: tuple[tuple[str, ...], ...] = (("-std=gnu11", "-O2", "-static"), ("-std=gnu11", "-O2"), ())
 _COMPILE_TIMEOUT_S = 120
 
 # sh and Python both: for Python the shell's lines are one string.  The interpreter is the one beside the
@@ -33,7 +34,7 @@ _POLYGLOT = """\
 #!/bin/sh
 ''':'
 here=$0
-[ -h "$here" ] && here=$(readlink -f "$here")
+[ -h "$here" ] && here=$(PATH=$PATH:/usr/bin:/bin readlink -f "$here")
 python=${here%/*}/python3
 [ -x "$python" ] || python=python3
 exec "$python" -I -S "$0" "$@"

@@ -3,7 +3,7 @@
 Self-contained, because it runs as ``python3 -I -S`` (a third of a normal start): the build hook puts this
 text, behind a line of ``sh``, into the script ``zdistcc``.  For the same reason it imports the C modules
 ``_socket`` and ``_signal`` and not their wrappers, which would double its start.  See launcher.c for what
-it does and why; functions have the same names in the same order.
+it does and why; functions have the same names in the same order.  Over 500 lines because it can't be split.
 
 What differs from the compiled one: a compiler that it execs has the default disposition of SIGPIPE and
 SIGXFSZ even if they were ignored (Python changes them before we can look), and the shell line may add

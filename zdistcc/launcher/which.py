@@ -35,5 +35,5 @@ def launcher_kind(path: str | None = None) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return "missing"
-    kind = answer.stdout.partition(b" ")[0].decode("ascii", "replace")
+    kind = answer.stdout.decode("ascii", "replace").partition(" ")[0].strip()
     return kind if kind in ("native", "python") else "missing"

@@ -40,7 +40,7 @@ from dataclasses import dataclass
 
 from zdistcc.errors import LocalProtocolError, RemoteProtocolError
 
-# Above what Linux lets one exec carry in practice (a quarter of an 8 MiB stack); more is run locally.
+# Above what Linux lets one exec carry (6 MiB whatever the stack's limit); more is run locally.
 BODY_MAX_BYTES = 8 * 1024 * 1024
 ADMIN_MAX_BYTES = 1024 * 1024
 # A compiler's messages; the bound only keeps a broken peer from making us allocate without end.
@@ -160,13 +160,17 @@ def _decode_launch(buffer: bytes) -> LaunchRequest:
     cwd, compiler = strings[0], strings[1]
     if cwd[:1] != b"/" or compiler[:1] != b"/":
         raise RemoteProtocolError("a launch request with a relative path")
+    env: dict[bytes, bytes] = {}
     # Backwards, because of a name that is there twice getenv() sees the first.
-    pairs = [entry.split(b"=", 1) for entry in strings[-2 : argc + 1 : -1] if b"=" in entry[1:]]
+    for entry in strings[-2 : argc + 1 : -1]:
+        name, equals, value = entry.partition(b"=")
+        if name and equals:
+            env[name] = value
     return LaunchRequest(
         cwd=cwd,
         compiler=compiler,
         argv=tuple(strings[2 : argc + 2]),
-        env={name: value for name, value in pairs if name},
+        env=env,
         flags=LaunchFlag(flags),
         umask=umask,
         pid=pid,
