@@ -53,6 +53,13 @@ class Reason(enum.Enum):
     # --- what the farm says ---------------------------------------------------------------------
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
+    # --- what the worker's store says -----------------------------------------------------------
+    STORE_FULL = ("store-full", "the worker's store has no room for the files of this job")
+    STORE_FAILED = ("store-failed", "the worker's store could not be read or written")
+    BLOB_MISMATCH = ("blob-mismatch", "a file arrived at the worker with other content than announced")
+    TREE_REFUSED = ("tree-refused", "a path of this job cannot be mirrored on the worker")
+    TREE_CONFLICT = ("tree-conflict", "a path of this job contradicts what its epoch said before")
+    TREE_LOST = ("tree-lost", "the job's files on the worker were changed or deleted by somebody else")
 
     def __str__(self) -> str:
         return self.word
