@@ -64,14 +64,12 @@ class Mirror:
         head, _, name = path.rpartition(b"/")
         directory = self._parents.get(head)
         needed: list[bytes] = []
-        if directory is None or name in (b"", b".", b".."):
-            parts = self._absolute(path)
-            if not parts or parts[-1] == b"..":
-                raise TreeConflict("a file where the tree has a directory")
-            directory, needed = self._walk_directory(parts[:-1])
-            if name and name != b"." and not needed:
+        if name in (b"", b".", b".."):
+            raise TreeRefused("a file with the name of a directory")
+        if directory is None:
+            directory, needed = self._walk_directory(self._absolute(path)[:-1])
+            if not needed:
                 self._parents[head] = directory
-            name = parts[-1]
         physical = directory + b"/" + name
         if physical in self.files:
             return physical, needed

@@ -136,11 +136,11 @@ class Tree:
 
         To be asked when the compiler has ended and before its outputs are believed: some µs for each entry.
         """
-        done = self._done
-        if not self.condemned and all(
-            (node := done.get(e)) is not None and node.untouched() for e in entries
-        ):
-            return True
+        try:
+            if not self.condemned and all(self._node(entry).untouched() for entry in entries):
+                return True
+        except (StoreError, OSError):
+            pass
         self._condemn(self)
         return False
 
