@@ -33,7 +33,8 @@ def on_disk(directory: Path) -> dict[bytes, bytes]:
     """Digest by name → content, of all blob files."""
     return {
         bytes.fromhex(path.parent.name + path.name.partition("-")[0]): path.read_bytes()
-        for path in (directory / "blobs").glob("??/*")
+        for path in (directory / "blobs").glob("??/*-*")
+        if path.is_file()  # one may have been replaced by a FIFO, which would block
     }
 
 
