@@ -1,4 +1,4 @@
-"""What the store costs, as ratios within one run: ``PYTHONPATH=. python tests/bench/bench_store.py [--json]``.
+"""What the store costs, as ratios within one run.  Usage: python tests/bench/bench_store.py [--json]
 
 466 headers of 17 kB are what one C++ file with the standard library reads.  Times are minima of N.
 """

@@ -210,7 +210,7 @@ class BlobStore:
         self._reserved -= size
 
     def relieve(self, size: int) -> None:
-        """The disk is full: free ``size`` bytes and some more, as far as possible."""
+        """The disk is full: free ``size`` bytes and some more, as far as possible.  May take long."""
         self.empty_trash()
         goal = (
             self._blob_bytes
