@@ -25,7 +25,7 @@ from .kit import DAMAGES, flip_keeping_mtime, let_clock_tick, make_unreadable, m
 LIMIT_BYTES = 24 * BLOCK_BYTES
 CONTENTS = [b"", *(bytes([65 + n]) * size for n, size in enumerate((1, 2, 4096, 4097, 9000, 20000, 3, 5)))]
 BY_DIGEST = {sha(data): data for data in CONTENTS}
-PATHS = [b"/a", b"/d/a", b"/d/b", b"/d/e/a", b"/l/a", b"/l/../b", b"/d/e/../c"]
+PATHS = [b"/a", b"/d/a", b"/d/b", b"/d/e/a", b"/l/a", b"/l/../b", b"/d/e/../c", b"/l", b"/d/l/l"]
 MTIMES = [None, 1, 2]
 numbers = st.integers(0, len(CONTENTS) - 1)  # not the contents: hypothesis prints what it drew
 clients = st.sampled_from(["one", "two"])

@@ -119,8 +119,8 @@ def test_a_file_reached_through_links() -> None:
 
 
 def test_what_is_one_kind_cannot_be_another() -> None:
-    mirror = tree(links={b"/l": b"d"}, files=(b"/d/f",))
-    for path in (b"/d", b"/l", b"/d/f/x"):
+    mirror = tree(links={b"/l": b"d", b"/root": b"/"}, files=(b"/d/f",))
+    for path in (b"/d", b"/l", b"/d/f/x", b"/root", b"/root/d"):
         with pytest.raises(TreeConflict):
             mirror.resolve_file(path)
     for path in (b"/", b"/d/..", b"/d/f/", b"/d/f/."):

@@ -75,7 +75,7 @@ class Mirror:
             return physical, needed
         if physical in self.links:
             physical, needed = self._walk(b"", self._absolute(path))
-            if parent(physical) not in self.directories and parent(physical) not in needed:
+            if physical and parent(physical) not in self.directories and parent(physical) not in needed:
                 needed.append(parent(physical))
         if len(name) > NAME_MAX_BYTES or b"\0" in name:
             raise TreeRefused("a file name that is not allowed")
