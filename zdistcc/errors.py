@@ -108,6 +108,13 @@ class Reason(enum.Enum):
     ABANDONED = ("abandoned", "the compile command ended before its job did")
     INTERNAL = ("internal", "something unexpected happened in zdistcc; its log says what")
     WORKER_REFUSED = ("worker-refused", "a worker refused the job for good")
+    # --- what the worker's store says -----------------------------------------------------------
+    STORE_FULL = ("store-full", "the worker's store has no room for the files of this job")
+    STORE_FAILED = ("store-failed", "the worker's store could not be read or written")
+    BLOB_MISMATCH = ("blob-mismatch", "a file arrived at the worker with other content than announced")
+    TREE_REFUSED = ("tree-refused", "a path of this job cannot be mirrored on the worker")
+    TREE_CONFLICT = ("tree-conflict", "a path of this job contradicts what its epoch said before")
+    TREE_LOST = ("tree-lost", "the job's files on the worker were changed or deleted by somebody else")
 
     def __str__(self) -> str:
         return self.word

@@ -25,9 +25,7 @@ def test_exit_status(lab: Lab, code: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (code, b"out\n", b"x.c:1: error\n")
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT]
-)
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT])
 def test_death_by_signal(lab: Lab, number: int) -> None:
     with lab.agent(control.encode_done(number | 0x80, b"", b"dying\n")):
         done = lab.run("fakecc", "-c", "x.c", cwd=lab.root)

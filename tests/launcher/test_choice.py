@@ -60,9 +60,7 @@ def test_relative_path_entries(lab: Lab) -> None:
     with lab.agent(control.encode_done(0, b"", b"")) as agent:
         lab.run("fakecc", cwd=lab.root, env={"PATH": "nowhere::compilers"})
         lab.run("fakecc", cwd=lab.compilers, env={"PATH": "/nowhere:"})
-    assert [Path(os.fsdecode(told.compiler)).resolve() for told in agent.requests] == [
-        lab.compilers / "fakecc"
-    ] * 2
+    assert [Path(os.fsdecode(told.compiler)).resolve() for told in agent.requests] == [lab.compilers / "fakecc"] * 2
     assert all(told.compiler.startswith(b"/") for told in agent.requests)
 
 
@@ -228,9 +226,7 @@ def test_a_script_without_interpreter(lab: Lab) -> None:
     assert lab.run("plaincc", "a b", "c").stdout == b"plain a b c\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["-c", "x.c"], 103), (["-S", "x.c"], 103), (["x.o", "-o", "x"], 0)]
-)
+@pytest.mark.parametrize(("arguments", "code"), [(["-c", "x.c"], 103), (["-S", "x.c"], 103), (["x.o", "-o", "x"], 0)])
 def test_fallback_forbidden(lab: Lab, arguments: list[str], code: int) -> None:
     done = lab.run("fakecc", *arguments, env={"ZDISTCC_FALLBACK": "0"})
     assert done.returncode == code
