@@ -108,6 +108,8 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
         "-canonical-prefixes",
         families=CLANG,
     ),
+    # taken for GCC's sake and not used, with a warning
+    rows(Effect.PREPROCESS, E | S, "--param", families=CLANG),
     rows(Effect.PREPROCESS, J, "-fmacro-prefix-map=", families=CLANG),
     rows(Effect.PREPROCESS, J, "-fcrash-diagnostics-dir=", families=CLANG, path=True),
     local(
@@ -141,6 +143,8 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.BOTH, E, "--target", families=CLANG, check=target_name),
     rows(Effect.BOTH, S, "-target", families=CLANG, check=target_name),
     rows(Effect.BOTH, S, "-arch", families=CLANG, check=target_name, mark=Mark.ARCHITECTURE),
+    rows(Effect.BOTH, S, "-meabi", "-mthread-model", families=CLANG, check=target_name),
+    rows(Effect.BOTH, S, "-fdebug-compilation-dir", families=CLANG),
     rows(Effect.BOTH, S, "-Xclang", families=CLANG, check=frontend_word),
     rows(Effect.BOTH, S, "-mllvm", families=CLANG, check=backend_word),
     rows(
@@ -201,6 +205,7 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
         Reason.EXTRA_INPUT, J, "-fbasic-block-sections=list=", "-fopenmp-host-ir-file-path=", families=CLANG
     ),
     local(Reason.EXTRA_INPUT, S, "-ivfsoverlay", "-vfsoverlay", families=CLANG),
+    local(Reason.MODULES, S, "-module-dependency-dir", families=CLANG),
     local(Reason.MODULES, F, "-gmodules", families=CLANG),
     local(
         Reason.MODULES,

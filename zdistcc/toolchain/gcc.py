@@ -128,7 +128,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.OUTPUT, JS, "-o", path=True),
     rows(Effect.LANGUAGE, JS, "-x"),
     rows(Effect.PREPROCESS_ONLY, F, "-E", "-M", "-MM"),
-    rows(Effect.QUERY, F, "--help", "--target-help", "--version", "-###", "-v"),
+    rows(Effect.QUERY, F, "-###", "--help", "--target-help", "--version", "-v"),
     rows(
         Effect.QUERY,
         P,
@@ -219,7 +219,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     # --- the compiler itself -------------------------------------------------------------------
     rows(Effect.BOTH, F, "-ansi", "-p", "-pedantic", "-pedantic-errors", "-pg", "-pthread", "-w"),
     rows(Effect.BOTH, P, "--std=", "-O", "-W", "-f", "-m", "-std=", check=plain),
-    rows(Effect.BOTH, E | S, "--param", check=plain),
+    rows(Effect.BOTH, E | S, "--param", check=plain, families=GCC),
     rows(Effect.BOTH, J, "-march=", "-mcpu=", "-mtune=", check=machine, mark=Mark.MACHINE),
     rows(Effect.BOTH, P, "-g", check=plain, mark=Mark.DEBUG),
     rows(
@@ -233,7 +233,8 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
         check=plain,
         mark=Mark.COLOUR,
     ),
-    rows(Effect.BOTH, J, "-fno-sanitize=", "-fsanitize=", check=plain, mark=Mark.SANITIZE),
+    rows(Effect.BOTH, J, "-fsanitize=", check=plain, mark=Mark.COLUMNS),
+    rows(Effect.BOTH, P, "-flto", check=plain, mark=Mark.COLUMNS, families=GCC),
     # the values are text that goes into the object or a seed: no file of that name is touched
     rows(
         Effect.BOTH,
@@ -293,6 +294,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     local(Reason.MODULES, P, "-fdeps-", "-fmodule"),
     local(Reason.PRECOMPILED_HEADER, P, "-fpch-"),
     local(Reason.RECORDED_COMMAND_LINE, F, "-frecord-gcc-switches", "-fverbose-asm"),
+    local(Reason.SIDE_OUTPUT, F, "-frepo"),
     local(Reason.OFFLOAD, P, "-foffload", "-fopenmp-targets"),
 )
 
@@ -303,7 +305,6 @@ _GCC_ONLY: tuple[tuple[OptionRow, ...], ...] = (
     local(Reason.COMPILER_PROGRAMS, J, "-iplugindir=", families=GCC),
     local(Reason.DUMP, F, "-gtoggle", families=GCC),
     local(Reason.SIDE_OUTPUT, F, "-gen-decls", families=GCC),
-    local(Reason.UNSUPPORTED_LANGUAGE, F, "-frepo", families=GCC),
 )
 
 GROUPS = _COMMON + _GCC_ONLY

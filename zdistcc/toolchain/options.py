@@ -79,7 +79,6 @@ class Mark(enum.Enum):
     FORCED = "forced"
     MACHINE = "machine"
     PASSTHROUGH = "passthrough"
-    SANITIZE = "sanitize"
     SEARCH = "search"
     UNDEFINE = "undefine"
 

@@ -68,7 +68,7 @@ def explicit_language(inv: Invocation) -> bytes:
     return inv.language.cpp_output
 
 
-_INCLUDES_FILE = re.compile(rb"\.(?:incbin|include)\s*\\?\"")
+_INCLUDES_FILE = re.compile(rb"\.(?:incbin|INCBIN)\b|\.(?:include|INCLUDE)\s*\\?\"")
 
 
 def text_reason(text: bytes, inv: Invocation) -> Reason | None:
@@ -77,7 +77,7 @@ def text_reason(text: bytes, inv: Invocation) -> Reason | None:
     Assembler directives that read files are looked for in all text, as assembler may stand in
     any string; GCC's and Clang's source locations carry columns, which the text has not kept.
     """
-    if b".inc" in text and _INCLUDES_FILE.search(text):
+    if (b".inc" in text or b".INC" in text) and _INCLUDES_FILE.search(text):
         return Reason.INCLUDES_BINARY
     if b"__builtin_COLUMN" in text or b"__builtin_source_location" in text:
         return Reason.SOURCE_COLUMNS
