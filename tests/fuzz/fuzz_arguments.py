@@ -21,7 +21,7 @@ from zdistcc.toolchain.invocation import Invocation, scan
 from zdistcc.toolchain.languages import Driver
 from zdistcc.toolchain.native import expand_native
 from zdistcc.toolchain.options import Form, Side, Undistributable, table_of
-from zdistcc.toolchain.vetting import Refused, vet
+from zdistcc.toolchain.vetting import Refused, vet, vet_headers
 
 MAX_COUNT = 10_000_000
 SEEDS = [
@@ -134,6 +134,12 @@ def check(rng: random.Random, words: list[bytes]) -> str:
     native = dict.fromkeys(inv.native, (b"-mexpanded",))
     args = rebuild.remote_args(inv, native=native)
     assert vet(args, family=family, allow_side_outputs=allowed) == tuple(args), (words, args)
+    headers = rebuild.headers_args(inv, native=native)
+    if not isinstance(headers, Undistributable):
+        assert vet_headers(headers, family=family, allow_side_outputs=allowed) == tuple(headers), (
+            words,
+            headers,
+        )
     here = rebuild.preprocess_args(inv, output=b"out")
     assert here.count(inv.source) >= 1
     assert rebuild.explicit_language(inv)

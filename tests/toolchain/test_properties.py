@@ -13,14 +13,15 @@ from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import Invocation, scan
 from zdistcc.toolchain.languages import Driver
 from zdistcc.toolchain.options import Effect, Form, Mark, OptionRow, Undistributable, split, table_of
+from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.toolchain.responses import tokens
-from zdistcc.toolchain.vetting import vet
+from zdistcc.toolchain.vetting import vet, vet_headers
 
 FAMILIES = st.sampled_from([Family.GCC, Family.CLANG])
 VALUES = st.sampled_from([b"a", b"a.h", b"-x", b"dir/sub", b"k=v", b"x y", b"native", b"a$#", b"../up", b"2"])
 NATIVE = {word: [b"-mexpanded"] for word in (b"-march=native", b"-mtune=native", b"-mcpu=native")}
 PASSED_ON = (b"-Wp,", b"-Xpreprocessor")
-KEPT = {Effect.BOTH, Effect.PREPROCESS, Effect.LINK, Effect.DEPEND}
+KEPT = {Effect.BOTH, Effect.PREPROCESS, Effect.DRIVER, Effect.LINK, Effect.DEPEND}
 
 
 def written(row: OptionRow, form: Form, value: bytes) -> list[bytes]:
@@ -83,6 +84,14 @@ def test_every_option_is_kept_once_in_order_by_the_side_it_concerns(
     if not inv.native and not any(arg.row and arg.row.mark is Mark.MACHINE for arg in plain):
         assert there == [word for arg in plain for word in arg.words]
     assert vet(there, family=family) == tuple(there)
+    shipped = rebuild.headers_args(inv, native=NATIVE)
+    if not isinstance(shipped, Undistributable):
+        assert vet_headers(shipped, family=family) == tuple(shipped)
+        flat = [word.word if isinstance(word, PathWord) else word for word in shipped]
+        named = [arg for arg in args if arg.row and arg.row.effect in (Effect.BOTH, Effect.PREPROCESS)]
+        if not any(arg.row and arg.row.mark is Mark.MACHINE for arg in named):
+            options = [word for arg in named for word in arg.words]
+            assert flat[len(flat) - len(options) :] == options
     assert not {b"-c", b"-o", b"o/x.o", b"s/x.c"} & set(there)
 
 

@@ -112,6 +112,28 @@ def test_text_that_must_stay(compiler: str, content: str, reason: Reason | None)
     assert rebuild.text_reason(content.encode(), inv) is reason
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b'# 0 "x.c"\nint a;', None), (b'#line 1 "x.c"\n', None), (b"int a;", Reason.UNNAMED_TEXT)],
+)
+def test_preprocessed_source_has_to_name_its_file(text: bytes, reason: Reason | None) -> None:
+    assert rebuild.text_reason(text, read("gcc", [b"-c", b"x.i"])) is reason
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_preprocessed_source_is_text_already(compiler: str, tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("int f(void) { return 1; }\n")
+    command = [b"-O1", b"-c", b"x.i"]
+    inv = read(compiler, command)
+    assert inv.language.preprocessed
+    run([compiler.encode(), b"-E", b"x.c", b"-o", b"x.i"], tmp_path)
+    run([compiler.encode(), *command], tmp_path)
+    (tmp_path / "x.i").rename(tmp_path / "text")
+    tail = [b"-x", rebuild.explicit_language(inv), b"-c", b"-o", b"out", b"text"]
+    run([compiler.encode(), *rebuild.remote_args(inv, native={}), *tail], tmp_path)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "x.o").read_bytes()
+
+
 def test_file_names_in_text_are_mapped_by_gcc_only() -> None:
     text = b"const char *f = __builtin_FILE();"
     mapped = [b"-c", b"x.c", b"-ffile-prefix-map=a=b"]

@@ -18,6 +18,7 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from zdistcc.errors import Reason
 from zdistcc.toolchain.identity import Family
@@ -44,7 +45,9 @@ class Effect(enum.Enum):
     BOTH = "both"
     """Matters to the preprocessor and to the compiler of its text: kept on both sides."""
     PREPROCESS = "preprocess"
-    """Matters only until the text is preprocessed, or only to this machine's driver."""
+    """Matters only until the text is preprocessed."""
+    DRIVER = "driver"
+    """Matters only to this machine's driver, or to where it finds its parts."""
     LINK = "link"
     """Matters only to the linker."""
     DEPEND = "depend"
@@ -79,6 +82,7 @@ class Mark(enum.Enum):
     FORCED = "forced"
     MACHINE = "machine"
     PASSTHROUGH = "passthrough"
+    PATH_MAP = "path-map"
     SEARCH = "search"
     UNDEFINE = "undefine"
 
@@ -105,9 +109,11 @@ class OptionRow:
     side: Side | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """An option with its value, or an input (``row`` is None).  ``words`` is as it was written."""
+class Arg(NamedTuple):
+    """An option with its value, or an input (``row`` is None).  ``words`` is as it was written.
+
+    A tuple, as one is made for each word of each compile: a frozen dataclass costs three times that.
+    """
 
     row: OptionRow | None
     words: tuple[bytes, ...]
