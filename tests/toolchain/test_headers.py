@@ -21,7 +21,7 @@ LINES = [
     "-O2 -c x.c -I{root}/inc -o o/x.o -MD",
     "-g -O2 -c x.c -isystem {root}/inc -o o/x.o -MMD -MP",
     "-g3 -Iinc -include {root}/pre.h -imacrospre.h -c 'd i/x y.c' -MD -MT 'a b' -MQ 'c$d'",
-    "-g -Iinc -O2 -ffile-prefix-map={root}=/build -c x.c -Wp,-MMD,o/.x.o.d -Wp,-DQ,-UX -Xpreprocessor -DV=1,2",
+    "-g -Iinc -ffile-prefix-map={root}=/build -c x.c -Wp,-MMD,o/.x.o.d -Wp,-DQ,-UX -Xpreprocessor -DV=1,2",
     "-g -I inc -Wall -Wextra -c x.c -fmacro-prefix-map={root}=. -D 'VAL=(1 + 2)' -iquote {root} -S -MD",
     "-O1 -march=native -idirafter ../w/inc -c {root}/x.c -MMD -MF o/f.d",
     "-c a.S -I{root} -MD -Wa,--noexecstack",

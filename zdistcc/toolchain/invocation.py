@@ -260,13 +260,14 @@ class _Seen:
     def macros(self) -> tuple[tuple[Mark, bytes], ...]:
         found: list[tuple[Mark, bytes]] = []
         late: list[tuple[Mark, bytes]] = []
+        define, undefine, passed_on = Mark.DEFINE, Mark.UNDEFINE, Mark.PASSTHROUGH
         for arg in self.args:
-            mark = arg.row.mark if arg.row else None
-            if mark is Mark.DEFINE or mark is Mark.UNDEFINE:
+            mark = arg.row.mark if arg.row is not None else None
+            if mark is define or mark is undefine:
                 found.append((mark, arg.value))
-            elif mark is Mark.PASSTHROUGH:
+            elif mark is passed_on:
                 late.extend(
-                    (Mark.DEFINE if word[:2] == b"-D" else Mark.UNDEFINE, word[2:])
+                    (define if word[:2] == b"-D" else undefine, word[2:])
                     for word in dependencies.passthrough([arg])
                     if word[:2] in (b"-D", b"-U")
                 )
