@@ -92,6 +92,7 @@ class Reason(enum.Enum):
     OFFLOAD = ("offload", "part of the source is compiled for another device")
     ENVIRONMENT = ("environment", "an environment variable changes the compile")
     # --- what the machine or the text says ------------------------------------------------------
+    UNNAMED_TEXT = ("unnamed-text", "preprocessed source does not say what file it is from")
     INCLUDES_BINARY = ("includes-binary", "assembler in the source includes a file")
     SOURCE_COLUMNS = ("source-columns", "the object records source columns, lost in preprocessed text")
     # --- what the farm says ---------------------------------------------------------------------

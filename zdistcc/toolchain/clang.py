@@ -52,7 +52,7 @@ def target_name(value: bytes) -> Reason | None:
 
 
 GROUPS: tuple[tuple[OptionRow, ...], ...] = (
-    rows(Effect.PREPROCESS, F, "--", families=CLANG),
+    rows(Effect.DRIVER, F, "--", families=CLANG),
     rows(Effect.QUERY, F, "--help-hidden", "-help", families=CLANG),
     rows(Effect.QUERY, P, "--autocomplete=", "-ccc-print-", families=CLANG),
     # --- the preprocessor ----------------------------------------------------------------------
@@ -80,7 +80,7 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
     ),
     rows(Effect.PREPROCESS, J, "--stdlib=", "-stdlib=", mark=Mark.SEARCH, families=CLANG),
     rows(
-        Effect.PREPROCESS,
+        Effect.DRIVER,
         J,
         "--gcc-install-dir=",
         "--gcc-toolchain=",
@@ -101,15 +101,17 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
     local(Reason.DEPENDENCY_FORM, F, "-MV", families=CLANG),
     # --- the driver ----------------------------------------------------------------------------
     rows(
-        Effect.PREPROCESS,
+        Effect.DRIVER,
         F,
         "--end-no-unused-arguments",
         "--start-no-unused-arguments",
         "-canonical-prefixes",
         families=CLANG,
     ),
-    rows(Effect.PREPROCESS, J, "-fmacro-prefix-map=", families=CLANG),
-    rows(Effect.PREPROCESS, J, "-fcrash-diagnostics-dir=", families=CLANG, path=True),
+    # taken for GCC's sake and not used, with a warning
+    rows(Effect.PREPROCESS, E | S, "--param", families=CLANG),
+    rows(Effect.PREPROCESS, J, "-fmacro-prefix-map=", families=CLANG, mark=Mark.PATH_MAP),
+    rows(Effect.DRIVER, J, "-fcrash-diagnostics-dir=", families=CLANG, path=True),
     local(
         Reason.COMPILER_PROGRAMS,
         S | E,
@@ -141,13 +143,15 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.BOTH, E, "--target", families=CLANG, check=target_name),
     rows(Effect.BOTH, S, "-target", families=CLANG, check=target_name),
     rows(Effect.BOTH, S, "-arch", families=CLANG, check=target_name, mark=Mark.ARCHITECTURE),
+    rows(Effect.BOTH, J, "-fcoverage-prefix-map=", families=CLANG, mark=Mark.PATH_MAP),
+    rows(Effect.BOTH, S, "-meabi", "-mthread-model", families=CLANG, check=target_name),
+    rows(Effect.BOTH, S, "-fdebug-compilation-dir", families=CLANG),
     rows(Effect.BOTH, S, "-Xclang", families=CLANG, check=frontend_word),
     rows(Effect.BOTH, S, "-mllvm", families=CLANG, check=backend_word),
     rows(
         Effect.BOTH,
         J,
         "-fcoverage-compilation-dir=",
-        "-fcoverage-prefix-map=",
         "-fdebug-compilation-dir=",
         "-ffile-compilation-dir=",
         families=CLANG,
@@ -199,6 +203,7 @@ GROUPS: tuple[tuple[OptionRow, ...], ...] = (
     ),
     local(Reason.EXTRA_INPUT, J, "-fbasic-block-sections=list=", "-fopenmp-host-ir-file-path=", families=CLANG),
     local(Reason.EXTRA_INPUT, S, "-ivfsoverlay", "-vfsoverlay", families=CLANG),
+    local(Reason.MODULES, S, "-module-dependency-dir", families=CLANG),
     local(Reason.MODULES, F, "-gmodules", families=CLANG),
     local(
         Reason.MODULES,

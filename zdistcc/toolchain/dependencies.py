@@ -127,6 +127,9 @@ def _passed_on(
                     path, user_only = value, word == b"-MMD"
     if path is None:
         return Undistributable(Reason.DEPENDENCY_FORM, passed[0].words[0])
+    if len({target.quoted for target in targets}) > 1:
+        # their order would be lost if a driver were told of them
+        return Undistributable(Reason.DEPENDENCY_FORM, passed[0].words[0])
     derived = output if output and family is Family.CLANG else stem(source) + b".o"
     return _checked(
         DepRequest(

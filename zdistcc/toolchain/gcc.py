@@ -126,7 +126,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.OUTPUT, JS, "-o", path=True),
     rows(Effect.LANGUAGE, JS, "-x"),
     rows(Effect.PREPROCESS_ONLY, F, "-E", "-M", "-MM"),
-    rows(Effect.QUERY, F, "--help", "--target-help", "--version", "-###", "-v"),
+    rows(Effect.QUERY, F, "-###", "--help", "--target-help", "--version", "-v"),
     rows(
         Effect.QUERY,
         P,
@@ -151,11 +151,11 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
         "-iquote",
         "-isysroot",
         "-isystem",
-        "-iwithprefix",
-        "-iwithprefixbefore",
         path=True,
         mark=Mark.SEARCH,
     ),
+    # these are put behind what -iprefix says
+    rows(Effect.PREPROCESS, JS, "-iwithprefix", "-iwithprefixbefore", mark=Mark.SEARCH),
     rows(Effect.PREPROCESS, E | S, "--sysroot", path=True, mark=Mark.SEARCH),
     rows(Effect.PREPROCESS, S, "-iframework", path=True, mark=Mark.SEARCH, families=GCC),
     rows(Effect.PREPROCESS, F, "-nostdinc", "-nostdinc++", mark=Mark.SEARCH),
@@ -181,7 +181,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.PREPROCESS, J, "-Wp,", check=preprocessor_words, mark=Mark.PASSTHROUGH),
     rows(Effect.PREPROCESS, S, "-Xpreprocessor", check=preprocessor_word, mark=Mark.PASSTHROUGH),
     # --- this machine's driver -----------------------------------------------------------------
-    rows(Effect.PREPROCESS, F, "-no-canonical-prefixes", "-pipe"),
+    rows(Effect.DRIVER, F, "-no-canonical-prefixes", "-pipe"),
     local(Reason.COMPILER_PROGRAMS, JS, "-B"),
     local(Reason.COMPILER_PROGRAMS, S | E, "--specs", "-specs"),
     local(Reason.COMPILER_PROGRAMS, P, "-fplugin"),
@@ -217,7 +217,7 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     # --- the compiler itself -------------------------------------------------------------------
     rows(Effect.BOTH, F, "-ansi", "-p", "-pedantic", "-pedantic-errors", "-pg", "-pthread", "-w"),
     rows(Effect.BOTH, P, "--std=", "-O", "-W", "-f", "-m", "-std=", check=plain),
-    rows(Effect.BOTH, E | S, "--param", check=plain),
+    rows(Effect.BOTH, E | S, "--param", check=plain, families=GCC),
     rows(Effect.BOTH, J, "-march=", "-mcpu=", "-mtune=", check=machine, mark=Mark.MACHINE),
     rows(Effect.BOTH, P, "-g", check=plain, mark=Mark.DEBUG),
     rows(
@@ -231,18 +231,20 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
         check=plain,
         mark=Mark.COLOUR,
     ),
-    rows(Effect.BOTH, J, "-fno-sanitize=", "-fsanitize=", check=plain, mark=Mark.SANITIZE),
+    rows(Effect.BOTH, J, "-fsanitize=", check=plain, mark=Mark.COLUMNS),
+    rows(Effect.BOTH, P, "-flto", check=plain, mark=Mark.COLUMNS, families=GCC),
     # the values are text that goes into the object or a seed: no file of that name is touched
+    rows(Effect.BOTH, J, "-frandom-seed="),
     rows(
         Effect.BOTH,
         J,
         "-fdebug-prefix-map=",
         "-ffile-prefix-map=",
         "-fprofile-prefix-map=",
-        "-frandom-seed=",
+        mark=Mark.PATH_MAP,
     ),
     # Clang's driver drops it, with a warning, where the input is preprocessed
-    rows(Effect.BOTH, J, "-fmacro-prefix-map=", families=GCC),
+    rows(Effect.BOTH, J, "-fmacro-prefix-map=", families=GCC, mark=Mark.PATH_MAP),
     # --- further files -------------------------------------------------------------------------
     rows(Effect.SIDE, F, "-gsplit-dwarf", side=Side.DWO, mark=Mark.DEBUG),
     rows(Effect.SIDE, F, "--coverage", "-coverage", "-fprofile-arcs", "-ftest-coverage", side=Side.GCNO),
@@ -291,17 +293,18 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     local(Reason.MODULES, P, "-fdeps-", "-fmodule"),
     local(Reason.PRECOMPILED_HEADER, P, "-fpch-"),
     local(Reason.RECORDED_COMMAND_LINE, F, "-frecord-gcc-switches", "-fverbose-asm"),
+    local(Reason.SIDE_OUTPUT, F, "-frepo"),
     local(Reason.OFFLOAD, P, "-foffload", "-fopenmp-targets"),
 )
 
 _GCC_ONLY: tuple[tuple[OptionRow, ...], ...] = (
-    rows(Effect.PREPROCESS, F, "-no-integrated-cpp", "-pass-exit-codes", "-remap", families=GCC),
+    rows(Effect.DRIVER, F, "-no-integrated-cpp", "-pass-exit-codes", families=GCC),
+    rows(Effect.PREPROCESS, F, "-remap", families=GCC),
     rows(Effect.PREPROCESS, JS, "-A", families=GCC),
     local(Reason.COMPILER_PROGRAMS, S, "-wrapper", families=GCC),
     local(Reason.COMPILER_PROGRAMS, J, "-iplugindir=", families=GCC),
     local(Reason.DUMP, F, "-gtoggle", families=GCC),
     local(Reason.SIDE_OUTPUT, F, "-gen-decls", families=GCC),
-    local(Reason.UNSUPPORTED_LANGUAGE, F, "-frepo", families=GCC),
 )
 
 GROUPS = _COMMON + _GCC_ONLY

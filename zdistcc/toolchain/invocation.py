@@ -64,9 +64,10 @@ class Invocation:
     text_exact: bool
     """Whether preprocessed text compiles to the very bytes that the source does.
 
-    Not with GCC's debug columns, nor with sanitizers, which record columns too; not with any debug
-    information of Clang (the directory it names is the worker's); not with Objective-C by Clang, which
-    writes the name of its input into the object.  `rebuild.text_reason` judges the text itself.
+    Not where source columns are recorded: in GCC's debug information and intermediate code, by
+    sanitizers, in side outputs.  Not with any debug information of Clang (the directory it names is
+    the worker's), nor with its Objective-C, which writes the name of its input into the object.
+    `rebuild.text_reason` judges the text itself.
     """
     native: tuple[bytes, ...]
     """``-march=native`` and its like, as far as they count: the caller expands each."""
@@ -228,7 +229,7 @@ class _Seen:
     def invocation(self, env: Mapping[bytes, bytes]) -> Invocation:
         assert not isinstance(self.wanted, Undistributable), "refusal let it pass"
         debug, columns = _debug(self.marks.get(Mark.DEBUG, ()))
-        sanitized = any(arg.words[0].startswith(b"-fsanitize=") for arg in self.marks.get(Mark.SANITIZE, ()))
+        recorded = Mark.COLUMNS in self.marks or Effect.SIDE in self.effects
         return Invocation(
             family=self.family,
             args=tuple(self.args),
@@ -239,7 +240,7 @@ class _Seen:
             output_given=Effect.OUTPUT in self.effects,
             depfile=self.wanted,
             debug=debug,
-            text_exact=not sanitized
+            text_exact=not recorded
             and not (debug and (columns or self.family is Family.CLANG))
             and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
             native=_native(self.marks.get(Mark.MACHINE, ())),
@@ -257,13 +258,14 @@ class _Seen:
     def macros(self) -> tuple[tuple[Mark, bytes], ...]:
         found: list[tuple[Mark, bytes]] = []
         late: list[tuple[Mark, bytes]] = []
+        define, undefine, passed_on = Mark.DEFINE, Mark.UNDEFINE, Mark.PASSTHROUGH
         for arg in self.args:
-            mark = arg.row.mark if arg.row else None
-            if mark is Mark.DEFINE or mark is Mark.UNDEFINE:
+            mark = arg.row.mark if arg.row is not None else None
+            if mark is define or mark is undefine:
                 found.append((mark, arg.value))
-            elif mark is Mark.PASSTHROUGH:
+            elif mark is passed_on:
                 late.extend(
-                    (Mark.DEFINE if word[:2] == b"-D" else Mark.UNDEFINE, word[2:])
+                    (define if word[:2] == b"-D" else undefine, word[2:])
                     for word in dependencies.passthrough([arg])
                     if word[:2] in (b"-D", b"-U")
                 )

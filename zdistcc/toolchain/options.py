@@ -18,6 +18,7 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from zdistcc.errors import Reason
 from zdistcc.toolchain.identity import Family
@@ -44,7 +45,9 @@ class Effect(enum.Enum):
     BOTH = "both"
     """Matters to the preprocessor and to the compiler of its text: kept on both sides."""
     PREPROCESS = "preprocess"
-    """Matters only until the text is preprocessed, or only to this machine's driver."""
+    """Matters only until the text is preprocessed."""
+    DRIVER = "driver"
+    """Matters only to this machine's driver, or to where it finds its parts."""
     LINK = "link"
     """Matters only to the linker."""
     DEPEND = "depend"
@@ -79,7 +82,7 @@ class Mark(enum.Enum):
     FORCED = "forced"
     MACHINE = "machine"
     PASSTHROUGH = "passthrough"
-    SANITIZE = "sanitize"
+    PATH_MAP = "path-map"
     SEARCH = "search"
     UNDEFINE = "undefine"
 
@@ -106,9 +109,11 @@ class OptionRow:
     side: Side | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """An option with its value, or an input (``row`` is None).  ``words`` is as it was written."""
+class Arg(NamedTuple):
+    """An option with its value, or an input (``row`` is None).  ``words`` is as it was written.
+
+    A tuple, as one is made for each word of each compile: a frozen dataclass costs three times that.
+    """
 
     row: OptionRow | None
     words: tuple[bytes, ...]
@@ -188,11 +193,12 @@ def split(words: Sequence[bytes], table: Table) -> tuple[list[Arg], Undistributa
     """
     args: list[Arg] = []
     # no operating system passes these on, and an empty word is an input that no driver can open
-    odd = next((word for word in words if not word or b"\0" in word), None)
-    trouble = None if odd is None else Undistributable(Reason.UNKNOWN_OPTION, odd)
+    odd = b"" in words or b"\0" in b"".join(words)
+    trouble = Undistributable(Reason.UNKNOWN_OPTION, b"") if odd else None
     only_inputs = False
     position, count = 0, len(words)
-    find = table.find
+    # members of an enumeration are slow to look up, and this loop runs for each word of each compile
+    find, separate, local = table.find, Form.SEPARATE, Effect.LOCAL
     while position < count:
         word = words[position]
         position += 1
@@ -204,23 +210,21 @@ def split(words: Sequence[bytes], table: Table) -> tuple[list[Arg], Undistributa
             trouble = trouble or Undistributable(Reason.UNKNOWN_OPTION, word)
             continue
         row, form, value = found
-        if form is Form.SEPARATE:
-            if position == count:
-                trouble = trouble or Undistributable(Reason.MISSING_VALUE, word)
-                break
+        if form is not separate:
+            args.append(Arg(row, (word,), value))
+        elif position < count:
             value = words[position]
             position += 1
             args.append(Arg(row, (word, value), value))
         else:
-            args.append(Arg(row, (word,), value))
-        if trouble is None and (row.check is not None or row.effect is Effect.LOCAL):
-            trouble = _judge(row, word, value)
-        only_inputs = word == b"--"
+            trouble = trouble or Undistributable(Reason.MISSING_VALUE, word)
+            break
+        if trouble is None:
+            reason = row.check(value) if row.check is not None else None
+            if reason is not None:
+                trouble = Undistributable(reason, word)
+            elif row.effect is local and row.reason is not None:
+                trouble = Undistributable(row.reason, word)
+        if word == b"--":
+            only_inputs = True
     return args, trouble
-
-
-def _judge(row: OptionRow, word: bytes, value: bytes) -> Undistributable | None:
-    reason = row.check(value) if row.check else None
-    if reason is None and row.effect is Effect.LOCAL:
-        reason = row.reason
-    return Undistributable(reason, word) if reason else None

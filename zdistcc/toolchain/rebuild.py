@@ -1,4 +1,4 @@
-"""Commands rebuilt from an `Invocation`: to preprocess here, to compile the text elsewhere.
+"""Commands rebuilt from an `Invocation`: to preprocess here, to compile text or sources elsewhere.
 
 Must not know: processes, the disk.
 
@@ -14,9 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from zdistcc.errors import Reason
+from zdistcc.toolchain.dependencies import passthrough
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import Invocation
-from zdistcc.toolchain.options import Arg, Effect, Mark
+from zdistcc.toolchain.options import Arg, Effect, Mark, Undistributable
+from zdistcc.toolchain.pathwords import PathWord, marked
 
 _DROPPED_LOCALLY = frozenset({Effect.STAGE, Effect.OUTPUT})
 _KEPT_REMOTELY = frozenset({Effect.BOTH, Effect.SIDE})
@@ -51,16 +53,49 @@ def remote_args(inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]) -> 
     ``native`` gives the expansion of each word in ``inv.native`` (KeyError without).
     """
     words = _expanded(inv, native)
-    superseded = {word[: word.index(b"=") + 1] for word in inv.native}
+    for arg in inv.args:
+        if arg.row is not None and arg.row.effect in _KEPT_REMOTELY and not _superseded(arg, inv):
+            words.extend(arg.words)
+    return words
+
+
+def headers_args(
+    inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]
+) -> list[bytes | PathWord] | Undistributable:
+    """The options under which the source itself is compiled in a tree elsewhere.
+
+    Whoever runs it places each `PathWord` in its tree, runs in the mirrored working directory, puts
+    its own ``--sysroot=TREE`` and prefix map first (of several the last counts), and adds
+    ``-x LANGUAGE -c|-S -o OUT -MF DEPFILE SOURCE``, the language being ``inv.language.value`` and
+    ``-MF`` only if ``inv.depfile`` asks for it.  Dependencies are asked for in one form, with targets
+    that do not depend on ``-o``.
+    """
+    words: list[bytes | PathWord] = list(_expanded(inv, native))
+    if inv.depfile is not None:
+        words.append(b"-MD" if inv.depfile.system_headers else b"-MMD")
+        words += [b"-MP"] if inv.depfile.phony else []
+        for target in inv.depfile.targets:
+            words += [b"-MQ" if target.quoted else b"-MT", target.name]
     for arg in inv.args:
         row = arg.row
-        if row is None or row.effect not in _KEPT_REMOTELY:
+        if row is None or _superseded(arg, inv):
             continue
-        # of several -march= the last counts; a native one is already expanded, one before is dead
-        if row.mark is Mark.MACHINE and (row.name in superseded or arg.value == b"native"):
-            continue
-        words.extend(arg.words)
+        if row.effect is Effect.DRIVER and row.mark is Mark.SEARCH:
+            return Undistributable(Reason.COMPILER_PROGRAMS, arg.words[0])
+        if row.mark is Mark.PASSTHROUGH:
+            for word in passthrough([arg]):
+                # not as -Wp,WORD: a word of -Xpreprocessor may hold a comma
+                words += [b"-Xpreprocessor", word] if word[:2] in (b"-D", b"-U") else []
+        elif row.effect is Effect.PREPROCESS or row.effect in _KEPT_REMOTELY:
+            words += marked(arg)
     return words
+
+
+def _superseded(arg: Arg, inv: Invocation) -> bool:
+    """Whether this is an ``-march=`` that does not count: the last does, and native is expanded."""
+    if arg.row is None or arg.row.mark is not Mark.MACHINE:
+        return False
+    return arg.value == b"native" or any(word.startswith(arg.row.name) for word in inv.native)
 
 
 def explicit_language(inv: Invocation) -> bytes:
@@ -68,16 +103,20 @@ def explicit_language(inv: Invocation) -> bytes:
     return inv.language.cpp_output
 
 
-_INCLUDES_FILE = re.compile(rb"\.(?:incbin|include)\s*\\?\"")
+_NAMES_FILE = re.compile(rb'#(?:line)? \d+ "')
+_INCLUDES_FILE = re.compile(rb"\.(?:incbin|INCBIN)\b|\.(?:include|INCLUDE)\s*\\?\"")
 
 
 def text_reason(text: bytes, inv: Invocation) -> Reason | None:
     """Why this preprocessed text must not be compiled elsewhere, if it must not.
 
     Assembler directives that read files are looked for in all text, as assembler may stand in
-    any string; GCC's and Clang's source locations carry columns, which the text has not kept.
+    any string; GCC's and Clang's source locations carry columns, which the text has not kept.  Text
+    that is the user's own source has to name its file, as an object would otherwise name the worker's.
     """
-    if b".inc" in text and _INCLUDES_FILE.search(text):
+    if inv.language.preprocessed and _NAMES_FILE.match(text) is None:
+        return Reason.UNNAMED_TEXT
+    if (b".inc" in text or b".INC" in text) and _INCLUDES_FILE.search(text):
         return Reason.INCLUDES_BINARY
     if b"__builtin_COLUMN" in text or b"__builtin_source_location" in text:
         return Reason.SOURCE_COLUMNS

@@ -1,0 +1,199 @@
+"""Commands rebuilt for real compilers: the object and the dependency file are a local compile's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import C_LINES, CLANG_LINES, CXX_LINES, GCC_LINES, SOURCES, lines, words
+
+from zdistcc.errors import Reason
+from zdistcc.toolchain import rebuild
+from zdistcc.toolchain.identity import Family
+from zdistcc.toolchain.invocation import Invocation, scan
+from zdistcc.toolchain.languages import Driver
+from zdistcc.toolchain.native import expand_native
+from zdistcc.toolchain.vetting import vet
+
+FAMILIES = {"gcc": Family.GCC, "g++": Family.GCC, "clang": Family.CLANG, "clang++": Family.CLANG}
+C_DRIVERS = {"gcc": b"gcc", "g++": b"gcc", "clang": b"clang", "clang++": b"clang"}
+CASES = [
+    *((compiler, line) for compiler in ("gcc", "clang") for line in lines(C_LINES)),
+    *((compiler, line) for compiler in ("g++", "clang++") for line in lines(CXX_LINES)),
+    *(("gcc", line) for line in lines(GCC_LINES)),
+    *(("clang", line) for line in lines(CLANG_LINES)),
+]
+
+
+def run(args: list[bytes], cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(args, cwd=cwd, capture_output=True, env=env, stdin=subprocess.DEVNULL, check=False)
+
+
+def read(compiler: str, line: list[bytes]) -> Invocation:
+    driver = Driver.CXX if "++" in compiler else Driver.C
+    found = scan(line, family=FAMILIES[compiler], driver=driver, env={}, read_file=lambda path: None)
+    assert isinstance(found, Invocation), found
+    return found
+
+
+def take(path: Path) -> bytes:
+    """A file's content; the file is gone afterwards."""
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def natives(compiler: str, inv: Invocation, cwd: Path) -> dict[bytes, tuple[bytes, ...]]:
+    found = {}
+    for word in inv.native:
+        said = run([compiler.encode(), word, *b"-### -E -x c /dev/null".split()], cwd).stderr
+        expansion = expand_native(said, family=inv.family, word=word)
+        assert expansion
+        found[word] = expansion
+    return found
+
+
+@pytest.mark.parametrize(("compiler", "line"), CASES)
+def test_split_compile_equals_local_compile(compiler: str, line: str, tmp_path: Path) -> None:
+    client, worker = tmp_path / "client" / "w", tmp_path / "worker"
+    for name, text in SOURCES.items():
+        (client / name).parent.mkdir(parents=True, exist_ok=True)
+        (client / name).write_text(text)
+    (client / "o").mkdir()
+    worker.mkdir()
+    command = words(line)
+    inv = read(compiler, command)
+
+    local = run([compiler.encode(), *command], client)
+    assert local.returncode == 0, local.stderr
+    output = client / os.fsdecode(inv.output)
+    expected = take(output)
+    depfile = client / os.fsdecode(inv.depfile.path) if inv.depfile else None
+    expected_dependencies = take(depfile) if depfile else b""
+    left = {str(path.relative_to(client)) for path in client.rglob("*") if path.is_file()} - set(SOURCES)
+    assert not left, "the compile writes a file the invocation does not tell of"
+
+    piped = run([compiler.encode(), *rebuild.preprocess_args(inv, output=None)], client)
+    if depfile:
+        assert take(depfile) == expected_dependencies
+    text = worker / "text"
+    to_file = run([compiler.encode(), *rebuild.preprocess_args(inv, output=os.fsencode(text))], client)
+    assert to_file.returncode == 0, to_file.stderr
+    assert text.read_bytes() == piped.stdout
+    if depfile:
+        assert depfile.read_bytes() == expected_dependencies
+
+    args = rebuild.remote_args(inv, native=natives(compiler, inv, client))
+    assert vet(args, family=inv.family) == tuple(args)
+    tail = [b"-x", rebuild.explicit_language(inv), inv.stage.value, b"-o", b"out", b"text"]
+    remote = run([C_DRIVERS[compiler], *args, *tail], worker)
+    assert remote.returncode == 0, remote.stderr
+    assert rebuild.text_reason(text.read_bytes(), inv) is None
+    if inv.text_exact:
+        assert (worker / "out").read_bytes() == expected
+        assert sorted(to_file.stderr + remote.stderr) == sorted(local.stderr)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('__asm__(".incbin \\"x\\"");', Reason.INCLUDES_BINARY),
+        ('__asm__(".include \\"x\\"");', Reason.INCLUDES_BINARY),
+        ("int c = __builtin_COLUMN();", Reason.SOURCE_COLUMNS),
+        ("int c; // x.include", None),
+    ],
+)
+def test_text_that_must_stay(compiler: str, content: str, reason: Reason | None) -> None:
+    inv = read(compiler, [b"-c", b"x.c"])
+    assert rebuild.text_reason(content.encode(), inv) is reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b'# 0 "x.c"\nint a;', None), (b'#line 1 "x.c"\n', None), (b"int a;", Reason.UNNAMED_TEXT)],
+)
+def test_preprocessed_source_has_to_name_its_file(text: bytes, reason: Reason | None) -> None:
+    assert rebuild.text_reason(text, read("gcc", [b"-c", b"x.i"])) is reason
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_preprocessed_source_is_text_already(compiler: str, tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("int f(void) { return 1; }\n")
+    command = [b"-O1", b"-c", b"x.i"]
+    inv = read(compiler, command)
+    assert inv.language.preprocessed
+    run([compiler.encode(), b"-E", b"x.c", b"-o", b"x.i"], tmp_path)
+    run([compiler.encode(), *command], tmp_path)
+    (tmp_path / "x.i").rename(tmp_path / "text")
+    tail = [b"-x", rebuild.explicit_language(inv), b"-c", b"-o", b"out", b"text"]
+    run([compiler.encode(), *rebuild.remote_args(inv, native={}), *tail], tmp_path)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "x.o").read_bytes()
+
+
+def test_file_names_in_text_are_mapped_by_gcc_only() -> None:
+    text = b"const char *f = __builtin_FILE();"
+    mapped = [b"-c", b"x.c", b"-ffile-prefix-map=a=b"]
+    assert rebuild.text_reason(text, read("gcc", mapped)) is None
+    assert rebuild.text_reason(text, read("clang", mapped)) is Reason.PREPROCESSOR_OPTION
+    assert rebuild.text_reason(text, read("clang", mapped[:2])) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"-c x.c -O2 -DX -Iy -MD -o z.o -lm -Wall", b"-O2 -Wall"),
+        (b"-c x.c -march=native -mno-avx", b"-march=X -mavx --param=l=1 -mtune=Y -mno-avx"),
+        (b"-c x.c -march=native -mtune=generic", b"-march=X -mavx -mtune=generic"),
+        (b"-c x.c -march=native -march=haswell", b"-march=haswell"),
+        (b"-march=haswell -c x.c -march=native", b"-march=X -mavx --param=l=1 -mtune=Y"),
+        (b"-c x.c -mtune=native", b"-mtune=Z"),
+    ],
+)
+def test_native_is_replaced(line: bytes, expected: bytes) -> None:
+    native = {
+        b"-march=native": [b"-march=X", b"-mavx", b"--param=l=1", b"-mtune=Y"],
+        b"-mtune=native": [b"-mtune=Z"],
+    }
+    assert rebuild.remote_args(read("gcc", line.split()), native=native) == expected.split()
+
+
+def test_native_that_is_not_expanded_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        rebuild.remote_args(read("gcc", [b"-c", b"x.c", b"-march=native"]), native={})
+
+
+GCC_SAYS = b"""Using built-in specs.
+Target: x86_64-linux-gnu
+ /usr/lib/gcc/x86_64-linux-gnu/12/cc1 -E -quiet -imultiarch x86_64-linux-gnu /dev/null "-march=znver3" -mmmx \
+-mno-fma4 --param "l1-cache-size=48" "-mtune=znver3" -quiet "-mtune=generic" "-march=x86-64"
+"""
+CLANG_SAYS = b"""Debian clang version 14.0.6
+ "/usr/lib/llvm-14/bin/clang" "-cc1" "-triple" "x86_64-pc-linux-gnu" "-E" "-target-cpu" "x86-64" \
+"-target-feature" "+avx" "-target-feature" "-xop" "-target-feature" "+64bit" "-tune-cpu" "generic" "/dev/null"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "family", "word", "expected"),
+    [
+        (GCC_SAYS, Family.GCC, b"-march=native",
+         b"-march=znver3 -mmmx -mno-fma4 --param=l1-cache-size=48 -mtune=znver3"),
+        (GCC_SAYS, Family.GCC, b"-mtune=native", b"--param=l1-cache-size=48 -mtune=znver3"),
+        (GCC_SAYS, Family.GCC, b"-mcpu=native", None),
+        (CLANG_SAYS, Family.CLANG, b"-march=native", b"-march=x86-64 -mavx -mno-xop"),
+        (CLANG_SAYS, Family.CLANG, b"-mtune=native", b"-mtune=generic"),
+        (CLANG_SAYS, Family.CLANG, b"-mcpu=native", None),
+        (CLANG_SAYS.replace(b"x86_64", b"aarch64"), Family.CLANG, b"-march=native", None),
+        (b"clang: error: unsupported", Family.CLANG, b"-march=native", None),
+        (b"", Family.GCC, b"-march=native", None),
+    ],
+)  # fmt: skip
+def test_native_is_read_from_what_the_driver_says(
+    said: bytes, family: Family, word: bytes, expected: bytes | None
+) -> None:
+    found = expand_native(said, family=family, word=word)
+    assert found == (tuple(expected.split()) if expected else None)
