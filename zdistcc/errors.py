@@ -51,8 +51,14 @@ class Reason(enum.Enum):
     # --- what the command line says -------------------------------------------------------------
     NOT_A_COMPILE = ("not-a-compile", "the command does not compile a source file to an object")
     # --- what the job reads ---------------------------------------------------------------------
-    COMPUTED_INCLUDE = ("computed-include", "an #include names its file by a macro only the compiler can expand")
-    COMPUTED_PROBE = ("computed-probe", "a __has_include names its file by a macro only the compiler can expand")
+    COMPUTED_INCLUDE = (
+        "computed-include",
+        "an #include names its file by a macro only the compiler can expand",
+    )
+    COMPUTED_PROBE = (
+        "computed-probe",
+        "a __has_include names its file by a macro only the compiler can expand",
+    )
     SCANNER_MISS = ("scanner-miss", "a worker lacked a file that the include scanner had not found")
     ABSOLUTE_INCLUDE = ("absolute-include", "a file is included by an absolute path")
     DATE_OR_TIME = ("date-or-time", "the source uses __DATE__ or __TIME__")

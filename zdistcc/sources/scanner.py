@@ -31,6 +31,7 @@ class Kind(enum.IntEnum):
     PROBE = 2  # __has_include and __has_embed: only its existence matters
     EMBED = 3  # #embed: its bytes matter, its directives don't
     ASSEMBLER = 4  # .include and .incbin: opened by the assembler
+    PROBE_NEXT = 5  # __has_include_next, and probes by a macro that may stand for it
 
 
 class Form(enum.IntEnum):
@@ -92,9 +93,7 @@ _MODULE = re.compile(
     rb"(?:^|[;}\r]|\*/)[ \t\v\f]*(?:export\s+)?(?:import\s*[\w:<\"]|module\s*[\w:;])", re.MULTILINE
 )
 _REMARK = re.compile(rb"//[^\n]*|" + _COMMENT)
-_TOKENS = re.compile(
-    rb"//[^\n]*|" + _COMMENT + rb'|/\*|"(?:[^"\\\n]|\\.)*+"|\'(?:[^\'\\\n]|\\.)*+\'|["\']'
-)
+_TOKENS = re.compile(rb"//[^\n]*|" + _COMMENT + rb'|/\*|"(?:[^"\\\n]|\\.)*+"|\'(?:[^\'\\\n]|\\.)*+\'|["\']')
 _DIALECT = re.compile(rb"""R"|[0-9A-Za-z_]'[0-9A-Za-z_]""")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -116,7 +115,12 @@ def find_definitions(text: bytes, name: bytes) -> tuple[bytes, ...]:
     if name not in text:
         return ()
     pattern = re.compile(
-        rb"(?:#|%:|\?\?=)" + _GAP + rb"define(?![A-Za-z0-9_$])" + _GAP + re.escape(name) + rb"(?![A-Za-z0-9_$(])([^\n]*)"
+        rb"(?:#|%:|\?\?=)"
+        + _GAP
+        + rb"define(?![A-Za-z0-9_$])"
+        + _GAP
+        + re.escape(name)
+        + rb"(?![A-Za-z0-9_$(])([^\n]*)"
     )
     return tuple(dict.fromkeys(_without_remarks(body) for body in pattern.findall(_spliced(text))))
 
@@ -199,11 +203,12 @@ def _probes(
     for hit in pattern.finditer(text):
         quoted, angled, rest = hit.groups()[-3:]
         called = bool(wrapper) or hit[2] is not None
+        kind = Kind.PROBE_NEXT if wrapper or hit[1] == b"include_next" else Kind.PROBE
         if called and quoted is not None:
-            found[Include(Kind.PROBE, Form.QUOTE, quoted)] = None
+            found[Include(kind, Form.QUOTE, quoted)] = None
             continue
         if called and angled is not None:
-            found[Include(Kind.PROBE, Form.ANGLE, angled)] = None
+            found[Include(kind, Form.ANGLE, angled)] = None
             continue
         line = text[text.rfind(b"\n", 0, hit.start()) + 1 : text.find(b"\n", hit.start()) % (len(text) + 1)]
         definition = _DEFINE_OF.search(line)
@@ -212,7 +217,7 @@ def _probes(
             if name != wrapper and not name.startswith(b"__has_"):
                 wrappers[name] = None
         elif called and re.search(rb"#|%:|\?\?=", line) is not None:
-            found[Include(Kind.PROBE, Form.MACRO, _without_remarks(rest))] = None
+            found[Include(kind, Form.MACRO, _without_remarks(rest))] = None
     return tuple(found), tuple(wrappers)
 
 
@@ -224,7 +229,9 @@ def _assembler(text: bytes, includes: dict[Include, None]) -> Hazard:
         if hit[1] is not None:
             includes[Include(Kind.ASSEMBLER, Form.QUOTE, hit[1])] = None
         elif hit[0].startswith(b".incbin") or b'"' in text[hit.end() : hit.end() + 4]:
-            hazards |= Hazard.ASSEMBLER_FILE  # ".include" without a string is a member's name, not a directive
+            hazards |= (
+                Hazard.ASSEMBLER_FILE
+            )  # ".include" without a string is a member's name, not a directive
     return hazards
 
 
