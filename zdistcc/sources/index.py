@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from zdistcc.errors import Reason
+from zdistcc.sources import cache
 from zdistcc.sources.closure import Expander, Graph, Reached, Stale, Unexpandable
 from zdistcc.sources.dependencies import parse_dependencies
 from zdistcc.sources.model import (
@@ -101,9 +102,14 @@ def _missing(world: World, path: bytes) -> tuple[bool, Directory]:
 
 
 class SourceIndex:
-    """All that is known of the sources on this machine; see the module's docstring."""
+    """All that is known of the sources on this machine; see the module's docstring.
 
-    def __init__(self, clock: Clock = system_clock) -> None:
+    ``cache_path``: where :meth:`save` puts what the next index can start with; read when first needed.
+    """
+
+    def __init__(self, clock: Clock = system_clock, *, cache_path: bytes | None = None) -> None:
+        self._cache = cache_path
+        self._cache_is_read = cache_path is None
         self.world = World(clock)
         self.counts: Counter[str] = Counter()
         self._replica = Replica(self.world)
@@ -164,6 +170,10 @@ class SourceIndex:
             return None
         return read[1]
 
+    def save(self) -> bool:
+        """Write the cache, if there is a place for it; False if that failed."""
+        return self._cache is None or cache.save(self._cache, self.world.contents)
+
     def _walk(
         self,
         request: ClosureRequest,
@@ -172,6 +182,9 @@ class SourceIndex:
         taught: list[bytes] | None = None,
     ) -> Answer:
         self.counts["walked"] += 1
+        if not self._cache_is_read and self._cache is not None:
+            self._cache_is_read = True
+            self.world.contents.update(cache.load(self._cache))
         previous = self._plans.get(request)
         self._drop(request)
         if len(self.world.files) + len(self.world.directories) > MAX_PATHS:

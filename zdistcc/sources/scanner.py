@@ -94,7 +94,8 @@ _MODULE = re.compile(
 )
 _REMARK = re.compile(rb"//[^\n]*|" + _COMMENT)
 _TOKENS = re.compile(rb"//[^\n]*|" + _COMMENT + rb'|/\*|"(?:[^"\\\n]|\\.)*+"|\'(?:[^\'\\\n]|\\.)*+\'|["\']')
-_DIALECT = re.compile(rb"""R"|[0-9A-Za-z_]'[0-9A-Za-z_]""")
+_BEFORE_RAW_STRING = b"R"
+_BEFORE_SEPARATOR = b"0123456789abcdefABCDEF"
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -237,15 +238,18 @@ def _assembler(text: bytes, includes: dict[Include, None]) -> Hazard:
 
 def _blank_comments(text: bytes) -> bytes | None:
     """The text with each comment overwritten by spaces, or None where that depends on the dialect."""
-    if _DIALECT.search(text):
-        return None
     pieces: list[bytes] = []
     end = 0
     for token in _TOKENS.finditer(text):
+        start = token.start()
         if token[0] in (b'"', b"'", b"/*"):  # unpaired: how far it reaches differs between compilers
             return None
+        if text[start] == 0x22 and text[start - 1 : start] == _BEFORE_RAW_STRING:
+            return None
+        if text[start] == 0x27 and start and text[start - 1] in _BEFORE_SEPARATOR:
+            return None
         if token[0].startswith(b"/"):
-            pieces += (text[end : token.start()], b" " * len(token[0]))
+            pieces += (text[end:start], b" " * len(token[0]))
             end = token.end()
     pieces.append(text[end:])
     return b"".join(pieces)
