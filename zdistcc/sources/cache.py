@@ -2,7 +2,7 @@
 
 File: ``b"zdistcc sources " + version + b"\\n"``, SHA-256 of the rest, the rest: a MessagePack array of
 :class:`_Entry`.  An entry is found by a file's signature and says what no later write can have changed
-(only settled contents are written), so it needs no path and can't be out of date.  Anything that is not exactly
+(only settled contents are written), so it needs no path and can't be out of date.  What is not exactly
 this is an empty cache; deleting the file costs time, never correctness.
 
 Must not know: paths of sources, the index.
