@@ -1,4 +1,4 @@
-"""A changed, replaced, newly shadowing or deleted header is always noticed, also within one tick of the clock."""
+"""A changed, replaced, newly shadowing or deleted header is always noticed, also within one clock tick."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ COMPUTED = Include(Kind.INCLUDE, Form.MACRO, b"HEADER")
         b"int i = 1'0; /* ' */\n#include \"x.h\"\n",
         b'#error don\'t /* open\n#include "x.h"\n',
         b'const char *s = "\\"/*";\n#include "x.h"\n',
-        b"#include <a/*b.h>\n#include \"x.h\"\n",
+        b'#include <a/*b.h>\n#include "x.h"\n',
         b'/* x */ /* y\n*/ #include "x.h"\n',
         b'a(); /* z */ #include "x.h"\n',  # not a directive, but too many is allowed
     ],
@@ -76,12 +76,12 @@ def test_an_include_is_found(text: bytes) -> None:
         b'// #include "x.h"\n',
         b'// \\\n#include "x.h"\n',
         b'/*\n#include "x.h"\n*/\n',
-        b"/* the user's\n#include \"x.h\"\n*/\n",
+        b'/* the user\'s\n#include "x.h"\n*/\n',
         b'/* it /* is\n #include "x.h"\n one */\n',
         b'int a; #include "x.h"\n',
         b'#included "x.h"\n',
         b'#include_x "x.h"\n',
-        b'#define f(x) #x\n',
+        b"#define f(x) #x\n",
         b'"#include \\"x.h\\""\n',
         b'#\ninclude "x.h"\n',
         b'#include "x.h\n',
@@ -122,7 +122,10 @@ def test_kinds_and_forms() -> None:
 
 
 def test_each_name_is_told_once_in_the_order_met() -> None:
-    assert [each.name for each in scan(b"#include <a>\n#include <b>\n#include <a>\n").includes] == [b"a", b"b"]
+    assert [each.name for each in scan(b"#include <a>\n#include <b>\n#include <a>\n").includes] == [
+        b"a",
+        b"b",
+    ]
 
 
 def test_probes_by_macro() -> None:
@@ -208,7 +211,22 @@ def test_files_of_the_assembler(text: bytes) -> None:
     assert found.hazards == Hazard.NONE
 
 
-PIECES = [b'#include "x.h"', b"\n", b"/*", b"*/", b"//", b'"', b"'", b"\\\n", b"R\"(", b")\"", b" ", b"a", b"??/", b"%:"]
+PIECES = [
+    b'#include "x.h"',
+    b"\n",
+    b"/*",
+    b"*/",
+    b"//",
+    b'"',
+    b"'",
+    b"\\\n",
+    b'R"(',
+    b')"',
+    b" ",
+    b"a",
+    b"??/",
+    b"%:",
+]
 
 
 @settings(max_examples=200, deadline=None)

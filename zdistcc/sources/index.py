@@ -46,14 +46,13 @@ from zdistcc.sources.replica import Replica
 from zdistcc.sources.resolver import Found, joined
 from zdistcc.sources.scanner import Form, Hazard, Include, Kind
 from zdistcc.sources.search_path import search_key
-from zdistcc.sources.world import Directory, Marker, Subject, World, read_stable, system_clock
+from zdistcc.sources.world import Directory, Marker, Subject, World, read_stable, system_clock, tick_ns
 
 ATTEMPTS: Final = 5
 MAX_REMEMBERED_CHECKS: Final = 4_000_000  # 8 bytes each, over all plans
 MAX_CONTEXTS: Final = 256
 MAX_PATHS: Final = 200_000
 MAX_MISSES: Final = 4_096
-TEACH_MARGIN_NS: Final = 100 * 10**6  # the coarsest kernel's file clock lags by a tenth of this
 
 _PREPROCESSED: Final = frozenset(
     ("cpp-output", "c++-cpp-output", "objective-c-cpp-output", "objc-cpp-output")
@@ -140,8 +139,8 @@ class SourceIndex:
     def teach(self, asked: NeedsCompiler, printed: bytes) -> Answer:
         """The answer to :class:`NeedsCompiler`: what the compiler printed for ``-M``.
 
-        The closure holds until any file of it changes.  Files that changed while the compiler ran
-        give Unclosable.
+        The closure holds until any file of it changes.  If a file may have changed while the compiler
+        ran, or only just before, the question is put again.
         """
         names = parse_dependencies(printed)
         if not names:
@@ -205,7 +204,7 @@ class SourceIndex:
             if question is not None:
                 return self._question(request, question, reached)
             if asked is not None and not self._unchanged_since(asked, reached):
-                break
+                return self._question(request, Unexpandable(asked.reason, asked.detail), reached)
             plan.closure = self._replica.closure(
                 [self.world.files[path] for path in dict.fromkeys((*reached.texts, *reached.data))],
                 (request.cwd, *context.search.existing),
@@ -321,7 +320,7 @@ class SourceIndex:
         return all(
             path in files and files[path].content.digest == digest for path, digest in asked.read
         ) and all(
-            max(files[path].signature[:2]) < asked.asked_at_ns - TEACH_MARGIN_NS
+            max(files[path].signature[:2]) < asked.asked_at_ns - tick_ns(files[path].signature)
             for path in (*reached.texts, *reached.data)
             if path not in known
         )

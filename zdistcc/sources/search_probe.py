@@ -27,7 +27,7 @@ from zdistcc.sources.search_path import parse
 
 PROBE_TIMEOUT_S: Final = 20.0  # a cold compiler on a slow network file system; it takes 10 ms warm
 DEPENDENCIES_TIMEOUT_S: Final = 60.0
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 12  # a compiler needs 10 ms for -M, and a fresh file has to be older than a tick
 
 
 def search_path_command(request: ClosureRequest) -> tuple[bytes, ...]:

@@ -35,7 +35,7 @@ Check = tuple[bytes, Signature | None]  # None: not settled, so no signature is 
 
 ABSENT: Final[Signature] = ()
 LONG_PAST_NS: Final = 600 * 10**9  # more than clocks of one LAN differ, less than the age of system headers
-FINE_TICK_NS: Final = 100 * 10**6  # kernels stamp files at 100 to 1000 Hz; ten times the slowest
+FINE_TICK_NS: Final = 50 * 10**6  # kernels stamp files at 100 to 1000 Hz; five times the slowest
 COARSE_TICK_NS: Final = 2_500 * 10**6  # FAT keeps two seconds, ext3 and many servers one
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_CONTENTS: Final = 100_000
@@ -58,14 +58,18 @@ def present_signature(path: bytes) -> Signature:
         return ABSENT
 
 
+def tick_ns(signature: Signature) -> int:
+    """How far apart two changes have to be for the later one to leave another change time."""
+    return FINE_TICK_NS if signature[0] % 1_000_000 else COARSE_TICK_NS
+
+
 def is_settled(signature: Signature, first_seen_ns: int, read_at: Now) -> bool:
     """True if a read begun at ``read_at`` is the last that can go with this signature."""
     if signature is ABSENT:
         return False
     if read_at.wall_ns - max(signature[0], signature[1]) > LONG_PAST_NS:
         return True
-    tick_ns = FINE_TICK_NS if signature[0] % 1_000_000 else COARSE_TICK_NS
-    return read_at.steady_ns - first_seen_ns >= tick_ns
+    return read_at.steady_ns - first_seen_ns >= tick_ns(signature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
