@@ -140,7 +140,7 @@ class Graph:
         assert directives is not None
         for hazard, reason in _REFUSALS:
             if directives.hazards & hazard:
-                raise Refused(reason, path)
+                raise Refused(reason, path, path)
         cautions = [Caution(reason, path) for hazard, reason in _CAUTIONS if directives.hazards & hazard]
         beside = path.rpartition(b"/")[0] or b"/"
         children: dict[bytes, None] = {}
@@ -150,7 +150,12 @@ class Graph:
         for include in directives.includes:
             if include.form is Form.MACRO or include.kind is Kind.ASSEMBLER:
                 continue
-            found = self._resolver.find(include, beside)
+            try:
+                found = self._resolver.find(include, beside)
+            except Refused as refusal:
+                refusal.paths.add(path)
+                self._world.consulted |= watched
+                raise
             watched |= found.watched
             as_text = include.kind in (Kind.INCLUDE, Kind.NEXT)
             (children if as_text else data).update(dict.fromkeys(found.paths))

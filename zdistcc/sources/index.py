@@ -122,10 +122,10 @@ class SourceIndex:
         since_ns = self.world.clock().steady_ns
         try:
             plan = self._plans.get(request)
-            if plan is not None and plan.closure is not None and plan.holds(self.world, since_ns):
+            if plan is not None and plan.answer is not None and plan.holds(self.world, since_ns):
                 self._plans.move_to_end(request)
                 self.counts["held"] += 1
-                return plan.closure
+                return plan.answer
             return self._walk(request, since_ns)
         except Refused as refusal:
             return refusal.value
@@ -193,11 +193,20 @@ class SourceIndex:
             if context is None:
                 return NeedsSearchPath(request=request)
             reached = Reached(watched=set(context.watched))
+            self.world.consulted.clear()
             try:
                 question, markers, cautions = self._reach(request, context, reached, taught)
             except Stale as stale:
                 self.world.read_again(stale.path, since_ns=self.world.clock().steady_ns)
                 continue
+            except Refused as refusal:
+                # As good as any answer, once what it rests on is found to be as it was.
+                plan = self._refusal_plan(refusal, reached)
+                if not plan.holds(self.world, since_ns):
+                    continue
+                plan.answer = refusal.value
+                self._remember(request, plan)
+                return plan.answer
             plan = self._plan(reached, markers)
             if not plan.holds(self.world, since_ns):
                 continue
@@ -205,14 +214,15 @@ class SourceIndex:
                 return self._question(request, question, reached)
             if asked is not None and not self._unchanged_since(asked, reached):
                 return self._question(request, Unexpandable(asked.reason, asked.detail), reached)
-            plan.closure = self._replica.closure(
+            closure = self._replica.closure(
                 [self.world.files[path] for path in dict.fromkeys((*reached.texts, *reached.data))],
                 (request.cwd, *context.search.existing),
                 cautions,
-                previous.closure if previous is not None else None,
+                previous.answer if previous is not None else None,
             )
+            plan.answer = closure
             self._remember(request, plan)
-            return plan.closure
+            return closure
         return Unclosable(reason=Reason.SOURCES_CHANGING)
 
     def _reach(
@@ -229,11 +239,11 @@ class SourceIndex:
             forced.append(
                 context.graph.find(Include(Kind.INCLUDE, Form.ANGLE, b"stdc-predef.h"), request.cwd)
             )
+        reached.watched.update(directory for found in forced for directory in found.watched)
         context.graph.walk([source], reached)
         if source not in reached.texts:
-            raise Refused(Reason.SOURCE_MISSING, source)
+            raise Refused(Reason.SOURCE_MISSING, source, source)
         for found in forced:
-            reached.watched |= found.watched
             context.graph.walk(found.paths, reached)
         question: Unexpandable | None = None
         try:
@@ -284,7 +294,7 @@ class SourceIndex:
             newest = max(max(self.world.files[each].signature[:2]) for each in sources.texts)
             # A directory may hold several, each of its own age.
             if os.path.isdir(path) or not marker.signature or marker.signature[1] <= newest:
-                raise Refused(Reason.STALE_PRECOMPILED_HEADER, path)
+                raise Refused(Reason.STALE_PRECOMPILED_HEADER, path, path)
             markers.append(marker)
             cautions.append(Caution(Reason.PRECOMPILED_HEADER, header))
         return markers, cautions
@@ -302,6 +312,13 @@ class SourceIndex:
         subjects: list[Subject] = [files[path] for path in reached.texts]
         subjects += [files[path] for path in reached.data if path not in reached.texts]
         return Plan([*subjects, *reached.watched, *markers])
+
+    def _refusal_plan(self, refusal: Refused, reached: Reached) -> Plan:
+        files = self.world.files
+        known = dict.fromkeys((*reached.texts, *reached.data, *refusal.paths))
+        subjects: list[Subject] = [files[path] for path in known if path in files]
+        subjects += [Marker(path) for path in refusal.paths if path not in files]
+        return Plan([*subjects, *reached.watched, *self.world.consulted])
 
     def _question(self, request: ClosureRequest, error: Unexpandable, reached: Reached) -> NeedsCompiler:
         self.counts[error.reason.word] += 1

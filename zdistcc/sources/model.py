@@ -139,11 +139,15 @@ Answer = Closure | Unclosable | NeedsSearchPath | NeedsCompiler
 
 
 class Refused(Exception):
-    """Carries an :class:`Unclosable` out of a deep search; never leaves this package."""
+    """Carries an :class:`Unclosable` out of a deep search; never leaves this package.
 
-    def __init__(self, reason: Reason, detail: bytes = b"") -> None:
+    ``paths``: what, if it changes, may turn the answer, besides what was reached before.
+    """
+
+    def __init__(self, reason: Reason, detail: bytes = b"", *paths: bytes) -> None:
         super().__init__(reason.word, detail)
         self.value = Unclosable(reason=reason, detail=detail)
+        self.paths = set(paths)
 
 
 class Now(NamedTuple):

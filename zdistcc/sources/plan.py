@@ -1,8 +1,8 @@
 """What has to be looked at to say that a closure still holds, and the quickest way to look.
 
-A :class:`Plan` is the memo of one request: the closure and, for each path it depends on (files read,
-directories searched, also in vain), the signature under which the answer was given.  The steady-state cost of
-a job is the one loop in :meth:`Plan.holds`.
+A :class:`Plan` is the memo of one request: the closure (or the refusal) and, for each path it depends on
+(files read, directories searched, also in vain), the signature under which the answer was given.  The
+steady-state cost of a job is the one loop in :meth:`Plan.holds`.
 
 Links are not looked at: what a spelled path leads to is, and if all of these lead to the same inodes as
 before, no compiler can tell that a link on the way was switched.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from zdistcc.sources.model import Closure
+from zdistcc.sources.model import Closure, Unclosable
 from zdistcc.sources.world import (
     ABSENT,
     Check,
@@ -30,9 +30,9 @@ from zdistcc.sources.world import (
 
 
 class Plan:
-    """``closure`` is set once the plan is found to hold for the first time."""
+    """``answer`` is set once the plan is found to hold for the first time."""
 
-    __slots__ = ("_checks", "_subjects", "_versions", "closure")
+    __slots__ = ("_checks", "_subjects", "_versions", "answer")
 
     def __init__(self, subjects: Iterable[Subject]) -> None:
         self._subjects = list(subjects)
@@ -42,7 +42,7 @@ class Plan:
             for position, subject in enumerate(self._subjects)
             if isinstance(subject, Directory)
         }
-        self.closure: Closure | None = None
+        self.answer: Closure | Unclosable | None = None
 
     @property
     def weight(self) -> int:

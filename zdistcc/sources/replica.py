@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from zdistcc.sources.model import Caution, Closure, Link, SourceFile
+from zdistcc.sources.model import Caution, Closure, Link, SourceFile, Unclosable
 from zdistcc.sources.places import Places
 from zdistcc.sources.world import File, World
 
@@ -38,7 +38,7 @@ class Replica:
         files: list[File],
         searched: Iterable[bytes],
         cautions: Iterable[Caution],
-        previous: Closure | None,
+        previous: Closure | Unclosable | None,
     ) -> Closure:
         """``files``: the primary source first; ``searched``: directories whose existence the compiler
         sees.  ``previous`` is returned if it says the same."""
@@ -70,7 +70,7 @@ class Replica:
             tuple(sorted(directories)),
             tuple(dict.fromkeys(cautions)),
         )
-        if previous is not None and parts == (
+        if isinstance(previous, Closure) and parts == (
             previous.files,
             previous.links,
             previous.directories,

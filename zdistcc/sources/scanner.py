@@ -81,9 +81,9 @@ _PROBE = re.compile(
     + _GAP
     + rb"(\()?"
     + _GAP
-    + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n()]*))'
+    + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n)]*))'
 )
-_OPERAND = rb"(?![A-Za-z0-9_$])" + _GAP + rb"\(" + _GAP + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n()]*))'
+_OPERAND = rb"(?![A-Za-z0-9_$])" + _GAP + rb"\(" + _GAP + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n)]*))'
 _DEFINE_OF = re.compile(rb"#" + _GAP + rb"define(?![A-Za-z0-9_$])" + _GAP + rb"([A-Za-z_$][A-Za-z0-9_$]*)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]*")
 _ASSEMBLER = re.compile(rb'\.(?:incbin|include)(?![A-Za-z0-9_$])\s*(?:\\?"([^"\\\n]+)\\?")?')

@@ -188,6 +188,7 @@ class World:
         self.files: dict[bytes, File] = {}
         self.directories: dict[bytes, Directory] = {}
         self.contents: OrderedDict[Signature, Content] = OrderedDict()
+        self.consulted: set[Directory] = set()  # since the owner last cleared it: what a refusal depends on
         self.shape = 0  # grows when any answer of any directory changes: what was resolved before is void
         self.files_read = 0
         self.bytes_read = 0
@@ -246,8 +247,11 @@ class World:
         directory = self.directory(path)
         if directory.exists:
             directory.asked.add(name)
+            self.consulted.add(directory)
             return name in directory.names, directory
-        return False, self._witness(directory)
+        witness = self._witness(directory)
+        self.consulted.add(witness)
+        return False, witness
 
     def _witness(self, missing: Directory) -> Directory:
         """The directory that changes when ``missing`` appears: the nearest one above it that exists."""
@@ -303,21 +307,21 @@ def read_stable(path: bytes) -> tuple[Signature, bytes] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Refused(Reason.SOURCE_UNREADABLE, path) from error
+        raise Refused(Reason.SOURCE_UNREADABLE, path, path) from error
     try:
         status = os.fstat(descriptor)
         if modes.S_ISDIR(status.st_mode):
             return None
         if not modes.S_ISREG(status.st_mode):
-            raise Refused(Reason.SOURCE_NOT_REGULAR, path)
+            raise Refused(Reason.SOURCE_NOT_REGULAR, path, path)
         if status.st_size > MAX_FILE_BYTES:
-            raise Refused(Reason.SOURCE_TOO_LARGE, path)
+            raise Refused(Reason.SOURCE_TOO_LARGE, path, path)
         data = os.read(descriptor, status.st_size + 1)
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size + 1 - len(data))):
             data += more
         after = os.fstat(descriptor)
     except OSError as error:
-        raise Refused(Reason.SOURCE_UNREADABLE, path) from error
+        raise Refused(Reason.SOURCE_UNREADABLE, path, path) from error
     finally:
         os.close(descriptor)
     stable = signature_of(after) == signature_of(status) and len(data) == status.st_size
@@ -345,4 +349,4 @@ def _listing(path: bytes) -> tuple[frozenset[bytes], bool]:
     except OSError as error:
         if not os.path.isdir(path):
             return frozenset(), False
-        raise Refused(Reason.SOURCE_UNREADABLE, path) from error
+        raise Refused(Reason.SOURCE_UNREADABLE, path, path) from error
