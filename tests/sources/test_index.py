@@ -39,6 +39,7 @@ def test_the_search_path_is_asked_for_once_per_flags(tmp_path: Path) -> None:
         ('asm(".incbin " NAME);', "assembler-reads-file"),
         ("#if __has_include(NAME(x))\n#endif\n", "computed-probe"),
         ('#define NAME "/etc/passwd"\n#include NAME\n', "absolute-include"),
+        ('asm(".incbin \\"/etc/passwd\\"");', "absolute-include"),
     ],
 )
 def test_what_no_list_of_files_can_settle(tmp_path: Path, text: str, word: str) -> None:

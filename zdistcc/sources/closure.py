@@ -191,6 +191,8 @@ class Expander:
             size = len(reached.texts)
             for path, node in list(reached.texts.items()):
                 for include in node.assembled:
+                    if include.name.startswith(b"/"):
+                        raise Refused(Reason.ABSOLUTE_INCLUDE, path)
                     self._open(include, cwd, reached)
                 for include in node.computed:
                     try:

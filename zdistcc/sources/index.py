@@ -130,11 +130,18 @@ class SourceIndex:
         except Refused as refusal:
             return refusal.value
 
-    def learn_search_path(self, request: ClosureRequest, search: SearchContext) -> None:
-        """The answer to :class:`NeedsSearchPath`, as :func:`zdistcc.sources.search_path.parse` makes it."""
-        self._contexts[search_key(request)] = _Context(search, self.world)
+    def learn_search_path(self, request: ClosureRequest, search: SearchContext) -> Unclosable | None:
+        """The answer to :class:`NeedsSearchPath`, as :func:`zdistcc.sources.search_path.parse` makes it.
+
+        Unclosable if a directory of it can't be listed.
+        """
+        try:
+            self._contexts[search_key(request)] = _Context(search, self.world)
+        except Refused as refusal:
+            return refusal.value
         while len(self._contexts) > MAX_CONTEXTS:
             self._contexts.popitem(last=False)
+        return None
 
     def teach(self, asked: NeedsCompiler, printed: bytes) -> Answer:
         """The answer to :class:`NeedsCompiler`: what the compiler printed for ``-M``.

@@ -113,8 +113,7 @@ def close(index: SourceIndex, request: ClosureRequest, flags: tuple[bytes, ...] 
                 search = probe_search_path(request)
                 if isinstance(search, Unclosable):
                     return search
-                index.learn_search_path(request, search)
-                answer = index.closure(request)
+                answer = index.learn_search_path(request, search) or index.closure(request)
             case NeedsCompiler():
                 answer = index.teach(answer, probe_dependencies(request, flags))
             case Closure() | Unclosable():
