@@ -95,6 +95,36 @@ class Reason(enum.Enum):
     UNNAMED_TEXT = ("unnamed-text", "preprocessed source does not say what file it is from")
     INCLUDES_BINARY = ("includes-binary", "assembler in the source includes a file")
     SOURCE_COLUMNS = ("source-columns", "the object records source columns, lost in preprocessed text")
+    # --- what the job reads ---------------------------------------------------------------------
+    COMPUTED_INCLUDE = (
+        "computed-include",
+        "an #include names its file by a macro only the compiler can expand",
+    )
+    COMPUTED_PROBE = (
+        "computed-probe",
+        "a __has_include names its file by a macro only the compiler can expand",
+    )
+    SCANNER_MISS = ("scanner-miss", "a worker lacked a file that the include scanner had not found")
+    ABSOLUTE_INCLUDE = ("absolute-include", "a file is included by an absolute path")
+    DATE_OR_TIME = ("date-or-time", "the source uses __DATE__ or __TIME__")
+    FILE_TIMESTAMP = ("file-timestamp", "the source uses __TIMESTAMP__, the time its file was changed")
+    PRAGMA_READS_FILE = ("pragma-reads-file", "a #pragma makes the compiler look at another file")
+    MODULE_UNIT = ("module-unit", "the source imports or exports a C++ module")
+    ASSEMBLER_READS_FILE = ("assembler-reads-file", "the assembler reads a file whose name is not plain")
+    PRECOMPILED_HEADER = ("precompiled-header", "a precompiled header stands in for the text of a header")
+    STALE_PRECOMPILED_HEADER = (
+        "stale-precompiled-header",
+        "a precompiled header is not newer than the headers it was made from",
+    )
+    FRAMEWORK_SEARCH = ("framework-search", "headers are searched in framework directories")
+    HEADER_MAP = ("header-map", "headers are found through a header map, module map or overlay")
+    SEARCH_PATH_UNKNOWN = ("search-path-unknown", "the compiler did not tell where it searches headers")
+    DEPENDENCIES_UNKNOWN = ("dependencies-unknown", "the compiler did not tell which files it reads")
+    SOURCE_MISSING = ("source-missing", "the source file does not exist")
+    SOURCE_UNREADABLE = ("source-unreadable", "a source file or its directory cannot be read")
+    SOURCE_NOT_REGULAR = ("source-not-regular", "a source is a device, a pipe or a socket")
+    SOURCE_TOO_LARGE = ("source-too-large", "a source file is too large to be shipped")
+    SOURCES_CHANGING = ("sources-changing", "source files kept changing while they were read")
     # --- what the farm says ---------------------------------------------------------------------
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
