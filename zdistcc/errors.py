@@ -72,7 +72,7 @@ class Reason(enum.Enum):
     UNSUPPORTED_COMPILER = ("unsupported-compiler", "options of this compiler family are not known")
     UNSUPPORTED_LANGUAGE = ("unsupported-language", "the language of the source is not shipped")
     ASSEMBLER_INPUT = ("assembler-input", "the source is plain assembler")
-    PRECOMPILED_HEADER = ("precompiled-header", "the command makes or names a precompiled header")
+    PRECOMPILED_HEADER = ("precompiled-header", "the command makes, names or uses a precompiled header")
     MODULES = ("modules", "the command uses C++ or Clang modules")
     COMPILER_PROGRAMS = ("compiler-programs", "the command changes the programs the compiler is made of")
     EXTRA_INPUT = ("extra-input", "the compiler reads a further file")
@@ -111,7 +111,6 @@ class Reason(enum.Enum):
     PRAGMA_READS_FILE = ("pragma-reads-file", "a #pragma makes the compiler look at another file")
     MODULE_UNIT = ("module-unit", "the source imports or exports a C++ module")
     ASSEMBLER_READS_FILE = ("assembler-reads-file", "the assembler reads a file whose name is not plain")
-    PRECOMPILED_HEADER = ("precompiled-header", "a precompiled header stands in for the text of a header")
     STALE_PRECOMPILED_HEADER = (
         "stale-precompiled-header",
         "a precompiled header is not newer than the headers it was made from",

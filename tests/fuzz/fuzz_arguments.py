@@ -51,10 +51,7 @@ PIECES = [
     b"-MD",
     b"--",
 ]
-SAYS = (
-    b' "/usr/bin/cc1" "-triple" "x86_64-l" -march=a -mtune=b --param "x=1" "-target-cpu" "c"'
-    b' "-target-feature" "+d"'
-)
+SAYS = b' "/usr/bin/cc1" "-triple" "x86_64-l" -march=a -mtune=b --param "x=1" "-target-cpu" "c" "-target-feature" "+d"'
 FAMILIES = (Family.GCC, Family.CLANG)
 # the first bytes of what a worker must never pass on, whatever table says
 NEVER = (

@@ -58,14 +58,10 @@ def compiler_path(name: bytes) -> bytes:
     return found
 
 
-def make_rule(
-    root: Path, compiler: bytes, language: str, *words: bytes, source: bytes = b"main.c"
-) -> set[str]:
+def make_rule(root: Path, compiler: bytes, language: str, *words: bytes, source: bytes = b"main.c") -> set[str]:
     printed = run((compiler, *words, b"-x", language.encode(), b"-M", source), root)
     assert printed.returncode == 0, printed.stderr
-    return {
-        os.path.realpath(os.path.join(root, os.fsdecode(name))) for name in parse_dependencies(printed.stdout)
-    }
+    return {os.path.realpath(os.path.join(root, os.fsdecode(name))) for name in parse_dependencies(printed.stdout)}
 
 
 def all_names(closure: Closure) -> set[str]:
@@ -127,9 +123,7 @@ LINES = st.one_of(
     st.sampled_from(SPELLINGS).map("/*\n#include {}\n*/".format),
     st.sampled_from(SPELLINGS).map("#if __has_include({0})\nint probed;\n#endif".format),
     st.sampled_from(SPELLINGS).map("#if __has_include_next({0})\nint next_probed;\n#endif".format),
-    st.sampled_from(SPELLINGS).map(
-        "#define HAS(x) __has_include(x)\n#if HAS({0})\nint wrapped;\n#endif".format
-    ),
+    st.sampled_from(SPELLINGS).map("#define HAS(x) __has_include(x)\n#if HAS({0})\nint wrapped;\n#endif".format),
     st.just("#ifdef HEADER\n#include HEADER\n#endif"),
     st.sampled_from(NAMES).map("#if __has_include_next(<{0}>)\n#include_next <{0}>\n#endif".format),
     st.sampled_from(NAMES).map('#if __has_include_next("{0}")\n#include_next "{0}"\n#endif'.format),
@@ -155,9 +149,7 @@ def trees(draw: st.DrawFn) -> dict[str, str]:
         body = "\n".join(draw(st.lists(LINES, min_size=1, max_size=4)))
         once = draw(st.booleans())
         guard = "#pragma once\n" if once else f"#ifndef G{number}\n#define G{number}\n"
-        files[f"{directory}/{name}"] = f"{guard}{body}\nint file_{number % 12};\n" + (
-            "" if once else "#endif\n"
-        )
+        files[f"{directory}/{name}"] = f"{guard}{body}\nint file_{number % 12};\n" + ("" if once else "#endif\n")
     files["main.c"] = "\n".join(draw(st.lists(LINES, min_size=1, max_size=5))) + "\nint main_;\n"
     for directory in draw(st.lists(st.sampled_from(("inc1", "inc2", "sub", "sys")), unique=True)):
         files[f"{directory}/lnk"] = "-> " + draw(st.sampled_from(("../inc2/sub", "../sub", "sub", "../inc1")))

@@ -320,9 +320,7 @@ def test_a_precompiled_header_that_is_forced(tmp_path: Path) -> None:
 
 
 def test_a_new_index_starts_warm(tmp_path: Path) -> None:
-    write(
-        tmp_path, {"p/main.c": '#include "a.h"\n', "p/a.h": '#if __has_include("b.h")\n#endif\n', "p/b.h": ""}
-    )
+    write(tmp_path, {"p/main.c": '#include "a.h"\n', "p/a.h": '#if __has_include("b.h")\n#endif\n', "p/b.h": ""})
     path = os.fsencode(tmp_path / "cache")
     first = Project(tmp_path / "p")
     first.index = SourceIndex(cache_path=path)
@@ -383,9 +381,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ((b"-ivfsoverlay", b"x.yaml"), b"clang", "header-map"),
     ],
 )
-def test_searches_that_are_refused(
-    tmp_path: Path, words: tuple[bytes, ...], compiler: bytes, word: str
-) -> None:
+def test_searches_that_are_refused(tmp_path: Path, words: tuple[bytes, ...], compiler: bytes, word: str) -> None:
     write(tmp_path, {"main.m": ""})
     request = Project(tmp_path).request("main.m", language="objective-c", words=words)
     path = compiler if compiler.startswith(b"/") else shutil.which(compiler)

@@ -202,9 +202,7 @@ def test_hazards(text: bytes, hazard: Hazard) -> None:
     assert scan(text).hazards == hazard
 
 
-@pytest.mark.parametrize(
-    "text", [b'asm(".incbin \\"d.bin\\"\\n");', b'\t.incbin "d.bin", 4\n', b'.include "d.bin"\n']
-)
+@pytest.mark.parametrize("text", [b'asm(".incbin \\"d.bin\\"\\n");', b'\t.incbin "d.bin", 4\n', b'.include "d.bin"\n'])
 def test_files_of_the_assembler(text: bytes) -> None:
     found = scan(text)
     assert found.includes == (Include(Kind.ASSEMBLER, Form.QUOTE, b"d.bin"),)

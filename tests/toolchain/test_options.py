@@ -105,9 +105,7 @@ def test_every_reason_of_the_command_line_is_given_somewhere() -> None:
     assert unused == []
 
 
-ON_FILES = re.compile(
-    rb"<(?:file|path|dir|directory|filename|pathname|dsopath|dirname|fname|prefix)>|\bfile name\b"
-)
+ON_FILES = re.compile(rb"<(?:file|path|dir|directory|filename|pathname|dsopath|dirname|fname|prefix)>|\bfile name\b")
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,7 @@ def test_every_option_is_kept_once_in_order_by_the_side_it_concerns(
 
 
 @given(commands(), st.integers(0, 12))
-def test_the_place_of_the_input_changes_nothing(
-    command: tuple[Family, list[list[bytes]]], where: int
-) -> None:
+def test_the_place_of_the_input_changes_nothing(command: tuple[Family, list[list[bytes]]], where: int) -> None:
     family, found = command
     first, second = read(place(found, 0), family), read(place(found, min(where, len(found))), family)
     assert type(first) is type(second)
@@ -165,9 +163,7 @@ def test_any_words_are_read_or_refused(words: list[bytes], family: Family) -> No
 
 
 @settings(max_examples=200)
-@given(
-    st.lists(st.text(st.characters(codec="ascii", exclude_characters="\0\x0b\x0c\\"), min_size=1), max_size=5)
-)
+@given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="\0\x0b\x0c\\"), min_size=1), max_size=5))
 def test_response_files_keep_every_word(words: list[str]) -> None:
     text = " \n".join(shlex.quote(word).replace("'\"'\"'", "'\\''") for word in words)
     assert tokens(text.encode()) == [word.encode() for word in words]

@@ -54,9 +54,7 @@ MAX_CONTEXTS: Final = 256
 MAX_PATHS: Final = 200_000
 MAX_MISSES: Final = 4_096
 
-_PREPROCESSED: Final = frozenset(
-    ("cpp-output", "c++-cpp-output", "objective-c-cpp-output", "objc-cpp-output")
-)
+_PREPROCESSED: Final = frozenset(("cpp-output", "c++-cpp-output", "objective-c-cpp-output", "objc-cpp-output"))
 _PREPROCESSED_SEARCH: Final = SearchContext(quote=(), angle=())
 _MODULE_STANDARDS: Final = (b"2a", b"20", b"2b", b"23", b"2c", b"26")
 
@@ -240,12 +238,9 @@ class SourceIndex:
         forced: list[Found] = []
         if request.language not in _PREPROCESSED:
             forced = [
-                context.graph.find(Include(Kind.INCLUDE, Form.QUOTE, name), request.cwd)
-                for _, name in request.forced
+                context.graph.find(Include(Kind.INCLUDE, Form.QUOTE, name), request.cwd) for _, name in request.forced
             ]
-            forced.append(
-                context.graph.find(Include(Kind.INCLUDE, Form.ANGLE, b"stdc-predef.h"), request.cwd)
-            )
+            forced.append(context.graph.find(Include(Kind.INCLUDE, Form.ANGLE, b"stdc-predef.h"), request.cwd))
         reached.watched.update(directory for found in forced for directory in found.watched)
         context.graph.walk([source], reached)
         if source not in reached.texts:
@@ -270,9 +265,7 @@ class SourceIndex:
         cautions += [caution for node in reached.texts.values() for caution in node.cautions]
         return question, markers, cautions
 
-    def _follow_taught(
-        self, request: ClosureRequest, context: _Context, reached: Reached, taught: list[bytes]
-    ) -> None:
+    def _follow_taught(self, request: ClosureRequest, context: _Context, reached: Reached, taught: list[bytes]) -> None:
         """Add what the compiler named, and watch wherever it may have looked for it first."""
         besides = {path.rpartition(b"/")[0] or b"/" for path, node in reached.texts.items() if node.computed}
         for path in [joined(request.cwd, name) for name in taught]:
@@ -341,9 +334,7 @@ class SourceIndex:
         """True if the compiler, while it was asked, saw the files that are there now."""
         known = {path for path, _ in asked.read}
         files = self.world.files
-        return all(
-            path in files and files[path].content.digest == digest for path, digest in asked.read
-        ) and all(
+        return all(path in files and files[path].content.digest == digest for path, digest in asked.read) and all(
             max(files[path].signature[:2]) < asked.asked_at_ns - tick_ns(files[path].signature)
             for path in (*reached.texts, *reached.data)
             if path not in known

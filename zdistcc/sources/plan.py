@@ -79,11 +79,7 @@ class Plan:
             return subject.signature == current
         as_text = subject.content.directives is not None
         fresh = world.read_again(subject.path, since_ns=since_ns, as_text=as_text)
-        if (
-            fresh is None
-            or fresh.signature != subject.signature
-            or fresh.content.digest != subject.content.digest
-        ):
+        if fresh is None or fresh.signature != subject.signature or fresh.content.digest != subject.content.digest:
             return False
         self._subjects[position], self._checks[position] = fresh, fresh.check
         return True

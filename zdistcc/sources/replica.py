@@ -78,14 +78,10 @@ class Replica:
         ):
             return previous
         self._serial += 1
-        return Closure(
-            files=parts[0], links=parts[1], directories=parts[2], cautions=parts[3], serial=self._serial
-        )
+        return Closure(files=parts[0], links=parts[1], directories=parts[2], cautions=parts[3], serial=self._serial)
 
     def _intern(self, file: File, real: bytes, shared: bool) -> SourceFile:
         if len(self._interned) > MAX_INTERNED:
             self._interned.clear()
-        source = SourceFile(
-            real, file.content.digest, file.content.size, file.signature[1] // 10**9 if shared else 0
-        )
+        source = SourceFile(real, file.content.digest, file.content.size, file.signature[1] // 10**9 if shared else 0)
         return self._interned.setdefault(source, source)

@@ -120,14 +120,10 @@ class Resolver:
             above, _, last = path.rpartition(b"/")
             present, witness = world.consult(above or b"/", last)
             watched.add(witness)
-            beside = tuple(
-                path + suffix for suffix in _PRECOMPILED_SUFFIXES if last + suffix in witness.precompiled
-            )
+            beside = tuple(path + suffix for suffix in _PRECOMPILED_SUFFIXES if last + suffix in witness.precompiled)
             if not present:
                 if beside and beside[0].endswith(b".gch") and witness.path == (above or b"/"):
-                    raise Refused(
-                        Reason.STALE_PRECOMPILED_HEADER, beside[0], beside[0]
-                    )  # GCC would use it by itself
+                    raise Refused(Reason.STALE_PRECOMPILED_HEADER, beside[0], beside[0])  # GCC would use it by itself
                 continue
             if world.file(path, as_text=as_text) is not None:
                 return Found((path,), frozenset(watched), beside if as_text else ())

@@ -89,9 +89,7 @@ _IDENTIFIER = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]*")
 _ASSEMBLER = re.compile(rb'\.(?:incbin|include)(?![A-Za-z0-9_$])\s*(?:\\?"([^"\\\n]+)\\?")?')
 _TIME = re.compile(rb"(?<![A-Za-z0-9_$])__(?:DATE|TIME|(TIMESTAMP))__(?![A-Za-z0-9_$])")
 _PRAGMA = re.compile(rb"GCC\s+(?:dependency|pch_preprocess)\b")
-_MODULE = re.compile(
-    rb"(?:^|[;}\r]|\*/)[ \t\v\f]*(?:export\s+)?(?:import\s*[\w:<\"]|module\s*[\w:;])", re.MULTILINE
-)
+_MODULE = re.compile(rb"(?:^|[;}\r]|\*/)[ \t\v\f]*(?:export\s+)?(?:import\s*[\w:<\"]|module\s*[\w:;])", re.MULTILINE)
 _REMARK = re.compile(rb"//[^\n]*|" + _COMMENT)
 _TOKENS = re.compile(rb"//[^\n]*|" + _COMMENT + rb'|/\*|"(?:[^"\\\n]|\\.)*+"|\'(?:[^\'\\\n]|\\.)*+\'|["\']')
 _BEFORE_RAW_STRING = b"R"
@@ -195,9 +193,7 @@ def _add_include(includes: dict[Include, None], hit: re.Match[bytes]) -> None:
             includes[Include(kind, Form.MACRO, tokens)] = None
 
 
-def _probes(
-    text: bytes, pattern: re.Pattern[bytes], wrapper: bytes
-) -> tuple[tuple[Include, ...], tuple[bytes, ...]]:
+def _probes(text: bytes, pattern: re.Pattern[bytes], wrapper: bytes) -> tuple[tuple[Include, ...], tuple[bytes, ...]]:
     """Literal operands anywhere; names as operands only where they are not a parameter."""
     found: dict[Include, None] = {}
     wrappers: dict[bytes, None] = {}
@@ -230,9 +226,7 @@ def _assembler(text: bytes, includes: dict[Include, None]) -> Hazard:
         if hit[1] is not None:
             includes[Include(Kind.ASSEMBLER, Form.QUOTE, hit[1])] = None
         elif hit[0].startswith(b".incbin") or b'"' in text[hit.end() : hit.end() + 4]:
-            hazards |= (
-                Hazard.ASSEMBLER_FILE
-            )  # ".include" without a string is a member's name, not a directive
+            hazards |= Hazard.ASSEMBLER_FILE  # ".include" without a string is a member's name, not a directive
     return hazards
 
 

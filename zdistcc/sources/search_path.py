@@ -77,9 +77,7 @@ def parse(printed: bytes, request: ClosureRequest) -> SearchContext | Unclosable
         return Unclosable(reason=Reason.SEARCH_PATH_UNKNOWN)
     quote, angle = tuple(lists[_QUOTE_STARTS]), tuple(lists[_ANGLE_STARTS])
     embed = tuple(
-        joined(request.cwd, word.partition(b"=")[2])
-        for word in request.search_words
-        if word.startswith(_EMBED)
+        joined(request.cwd, word.partition(b"=")[2]) for word in request.search_words if word.startswith(_EMBED)
     )
     return SearchContext(
         quote=quote,

@@ -228,9 +228,7 @@ class World:
             if settled:
                 self._remember(signature, content)
             if known is not None and known.content.directives == content.directives:
-                content = Content(
-                    digest=content.digest, size=content.size, directives=known.content.directives
-                )
+                content = Content(digest=content.digest, size=content.size, directives=known.content.directives)
             file = _file(path, signature, content, now, Now(0, first), settled=settled)
         self.files[path] = file
         return file
@@ -328,9 +326,7 @@ def read_stable(path: bytes) -> tuple[Signature, bytes] | None:
     return (signature_of(status) if stable else ABSENT), data
 
 
-def _file(
-    path: bytes, signature: Signature, content: Content, read_at: Now, first_seen: Now, *, settled: bool
-) -> File:
+def _file(path: bytes, signature: Signature, content: Content, read_at: Now, first_seen: Now, *, settled: bool) -> File:
     return File(
         path=path,
         signature=signature,

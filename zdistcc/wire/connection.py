@@ -75,6 +75,8 @@ RULES: Final[dict[type[object], Rule]] = {
     messages.Pong: Rule(senders=_BOTH, scope=Scope.CONNECTION),
     messages.Goodbye: Rule(senders=_BOTH, scope=Scope.CONNECTION),
     messages.Job: Rule(senders=_AGENT, scope=Scope.OPENS),
+    messages.Files: Rule(senders=_AGENT, scope=Scope.CONNECTION),
+    messages.TreeJob: Rule(senders=_AGENT, scope=Scope.OPENS),
     messages.Started: Rule(senders=_WORKER, scope=Scope.WITHIN),
     messages.Need: Rule(senders=_WORKER, scope=Scope.WITHIN),
     messages.Supply: Rule(senders=_AGENT, scope=Scope.WITHIN),

@@ -6,7 +6,7 @@ message that a peer does not know is a protocol error, so new messages need a fe
 the greeting (``Hello.features``, ``Greeting.features``).
 
 Must not know: sockets, the order in which messages may come (connection.py), what is done about them.
-Rejected: JSON (bytes need escaping; four times slower), protobuf (a code generator for seventeen messages).
+Rejected: JSON (bytes need escaping; four times slower), protobuf (a code generator for nineteen messages).
 """
 
 from __future__ import annotations
@@ -163,6 +163,76 @@ class Job(_Struct, frozen=True, kw_only=True, tag="job"):
     label: Text = ""
 
 
+class FileEntry(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """A file of the client: real absolute path, content, and its time if ``#pragma once`` may look at it (else 0)."""
+
+    path: Path
+    digest: Digest
+    size: Count
+    mtime_s: int = 0
+
+
+class LinkEntry(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A symbolic link of the client; both ends are real absolute paths."""
+
+    path: Path
+    target: Path
+
+
+class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """A directory of the client that has to exist even if nothing is in it."""
+
+    path: Path
+
+
+class FileSet(msgspec.Struct, frozen=True, array_like=True):
+    """What one job reads: numbers of entries, in the order in which they were declared on this connection."""
+
+    number: Count
+    members: Annotated[tuple[Count, ...], msgspec.Meta(max_length=200_000)]
+
+
+class Files(_Struct, frozen=True, kw_only=True, tag="files"):
+    """Agent to worker: more entries, numbered on from those before (from 0), and sets of them that jobs will name."""
+
+    entries: Annotated[tuple[FileEntry | LinkEntry | DirectoryEntry, ...], msgspec.Meta(max_length=65536)] = ()
+    sets: Annotated[tuple[FileSet, ...], msgspec.Meta(max_length=1024)] = ()
+
+
+class PathArg(msgspec.Struct, frozen=True, array_like=True):
+    """A word of a command line with a path in it, which the worker places in the client's tree."""
+
+    before: Word
+    path: Word
+    after: Word = b""
+
+
+class TreeJob(_Struct, frozen=True, kw_only=True, tag="tree-job"):
+    """Agent to worker, opens a stream: compile ``source`` as it stands in the client's tree.
+
+    ``epoch`` names the tree (a new one is begun when a path changes its content or disappears), ``files`` the set of
+    entries that the job reads; content that the worker lacks is asked for by ``Need``.  ``cwd`` is absolute;
+    ``source`` as the client's command has it.  ``search``: directories that the client's compiler searches by itself
+    and the worker's would not, each with the option that adds it.  ``paths``: environment variables that hold
+    lists of directories.  ``dependencies``: whether ``args`` ask for a dependency file.  The other fields as in ``Job``.
+    """
+
+    compiler: ShortText
+    target: ShortText
+    language: ShortText
+    stage: Stage
+    args: Annotated[tuple[Word | PathArg, ...], msgspec.Meta(max_length=16384)]
+    source: Path
+    cwd: Path
+    epoch: Count
+    files: Count
+    search: Annotated[tuple[tuple[ShortText, Path], ...], msgspec.Meta(max_length=64)] = ()
+    dependencies: bool = False
+    env: Annotated[tuple[tuple[ShortText, Word], ...], msgspec.Meta(max_length=64)] = ()
+    paths: Annotated[tuple[tuple[ShortText, Word], ...], msgspec.Meta(max_length=8)] = ()
+    label: Text = ""
+
+
 class Started(_Struct, frozen=True, kw_only=True, tag="started"):
     """Worker to agent: the job left the queue and its compiler runs."""
 
@@ -211,6 +281,7 @@ class RefusalCode(enum.Enum):
     ARGUMENTS = "arguments"
     TOO_LARGE = "too-large"
     STORE_FULL = "store-full"
+    TREE = "tree"
     LIMIT = "limit"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
@@ -242,6 +313,8 @@ Message = (
     | Pong
     | Goodbye
     | Job
+    | Files
+    | TreeJob
     | Started
     | Need
     | Supply
