@@ -86,7 +86,7 @@ class Reason(enum.Enum):
     OFFLOAD = ("offload", "part of the source is compiled for another device")
     ENVIRONMENT = ("environment", "an environment variable changes the compile")
     # --- what the machine or the text says ------------------------------------------------------
-    NATIVE_UNKNOWN = ("native-unknown", "what 'native' stands for here could not be found out")
+    NATIVE_UNKNOWN = ("native-unknown", "what -march=native means here cannot be told to another machine")
     UNNAMED_TEXT = ("unnamed-text", "preprocessed source does not say what file it is from")
     INCLUDES_BINARY = ("includes-binary", "assembler in the source includes a file")
     SOURCE_COLUMNS = ("source-columns", "the object records source columns, lost in preprocessed text")
