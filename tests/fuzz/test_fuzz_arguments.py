@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz_arguments import campaign
+from tests.fuzz.fuzz_arguments import campaign
 
 
 def test_mutated_command_lines() -> None:

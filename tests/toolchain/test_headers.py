@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import SOURCES
-from test_rebuild import FAMILIES, natives, read, run, take
 
+from tests.toolchain.commands import SOURCES
+from tests.toolchain.test_rebuild import FAMILIES, natives, read, run, take
 from zdistcc.errors import Reason
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.identity import Family
@@ -64,8 +64,10 @@ def test_compile_in_a_tree_equals_local_compile(compiler: str, line: str, tmp_pa
 
 
 def test_paths_are_marked_and_the_rest_is_not() -> None:
-    line = b"-I/a -I b -isystem/c --sysroot=/s -include /p.h -DX=/n -ffile-prefix-map=/o=/n -O2 -lx -pipe -c x"
-    assert rebuild.headers_args(read("gcc", [b"-xc", *line.split()]), native={}) == [
+    line = (
+        b"-I/a -I b -isystem/c --sysroot=/s -include /p.h -DX=/n -ffile-prefix-map=/o=/n -O2 -lx -pipe -c x"
+    )
+    assert rebuild.headers_args(read("gcc", [b"-xc", *line.split()]), native=()) == [
         PathWord(b"-I", b"/a"), b"-I", PathWord(b"", b"b"), PathWord(b"-isystem", b"/c"),
         PathWord(b"--sysroot=", b"/s"), b"-include", PathWord(b"", b"/p.h"), b"-DX=/n",
         PathWord(b"-ffile-prefix-map=", b"/o", b"=/n"), b"-O2",
@@ -73,7 +75,7 @@ def test_paths_are_marked_and_the_rest_is_not() -> None:
 
 
 def test_a_toolchain_elsewhere_cannot_be_shipped() -> None:
-    found = rebuild.headers_args(read("clang", [b"-c", b"x.c", b"--gcc-toolchain=/opt"]), native={})
+    found = rebuild.headers_args(read("clang", [b"-c", b"x.c", b"--gcc-toolchain=/opt"]), native=())
     assert found == Undistributable(Reason.COMPILER_PROGRAMS, b"--gcc-toolchain=/opt")
 
 

@@ -292,9 +292,9 @@ def test_what_else_is_collected() -> None:
 @pytest.mark.parametrize(
     ("line", "native"),
     [
-        ("-march=native -march=x86-64", ()),
-        ("-march=x86-64 -march=native", (b"-march=native",)),
-        ("-march=native -mtune=native", (b"-march=native", b"-mtune=native")),
+        ("-march=x86-64 -mavx -O2", ()),
+        ("-mno-avx -O2 -march=native", (b"-mno-avx", b"-march=native")),
+        ("-march=native -march=x86-64", (b"-march=native", b"-march=x86-64")),
         ("-mcpu=native", (b"-mcpu=native",)),
     ],
 )

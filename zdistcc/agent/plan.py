@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,10 +61,7 @@ class Plan:
 
     def remote_args(self) -> list[bytes]:
         """Return the words under which the text is compiled elsewhere."""
-        native: dict[bytes, Sequence[bytes]] = dict.fromkeys(self.invocation.native, ())
-        if native:
-            native[self.invocation.native[0]] = self.machine
-        return [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
+        return [*self.colour, *rebuild.remote_args(self.invocation, native=self.machine)]
 
 
 class Planner:
@@ -123,14 +119,14 @@ class Planner:
     ) -> tuple[bytes, ...] | ProbeFailure:
         if not invocation.native:
             return ()
-        words = [
-            word
-            for arg in invocation.args
-            if arg.row is not None and arg.row.name.startswith(b"-m") and not arg.row.name.startswith(b"-mllvm")
-            for word in arg.words
-        ]
-        expansion = await asyncio.to_thread(self._probes.expansion, compiler, words, request.env)
-        return expansion if isinstance(expansion, ProbeFailure) else expansion.words
+        expansion = await asyncio.to_thread(self._probes.expansion, compiler, invocation.native, request.env)
+        if isinstance(expansion, ProbeFailure):
+            return expansion
+        if invocation.records_options and not expansion.recorded_alike:
+            return ProbeFailure(
+                path=compiler.path, reason=Reason.NATIVE_UNKNOWN, sentence="would record its options in another order"
+            )
+        return expansion.words
 
 
 def driver_kind(request: LaunchRequest) -> Driver:

@@ -216,7 +216,8 @@ _COMMON: tuple[tuple[OptionRow, ...], ...] = (
     rows(Effect.BOTH, S, "-Xassembler", check=assembler_word),
     # --- the compiler itself -------------------------------------------------------------------
     rows(Effect.BOTH, F, "-ansi", "-p", "-pedantic", "-pedantic-errors", "-pg", "-pthread", "-w"),
-    rows(Effect.BOTH, P, "--std=", "-O", "-W", "-f", "-m", "-std=", check=plain),
+    rows(Effect.BOTH, P, "--std=", "-O", "-W", "-f", "-std=", check=plain),
+    rows(Effect.BOTH, P, "-m", check=plain, mark=Mark.MACHINE),
     rows(Effect.BOTH, E | S, "--param", check=plain, families=GCC),
     rows(Effect.BOTH, J, "-march=", "-mcpu=", "-mtune=", check=machine, mark=Mark.MACHINE),
     rows(Effect.BOTH, P, "-g", check=plain, mark=Mark.DEBUG),

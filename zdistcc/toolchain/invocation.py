@@ -23,7 +23,17 @@ from zdistcc.toolchain import dependencies, environment, responses
 from zdistcc.toolchain.dependencies import DepRequest
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.languages import Driver, Language, language_named, language_of
-from zdistcc.toolchain.options import Arg, Effect, Mark, Side, Undistributable, split, table_of
+from zdistcc.toolchain.options import (
+    MACHINE_MARKS,
+    Arg,
+    Effect,
+    Mark,
+    Side,
+    Undistributable,
+    is_native,
+    split,
+    table_of,
+)
 
 NOTHING: frozenset[Side] = frozenset()
 
@@ -69,8 +79,11 @@ class Invocation:
     the worker's), nor with its Objective-C, which writes the name of its input into the object.
     `rebuild.text_reason` judges the text itself.
     """
+    records_options: bool
+    """Whether the object tells the options for code generation, their order included."""
     native: tuple[bytes, ...]
-    """``-march=native`` and its like, as far as they count: the caller expands each."""
+    """All words about the machine, if ``-march=native`` or its like is among them, for the caller to
+    find words that replace them; otherwise none.  All, as their order counts (`-mno-…`)."""
     side_outputs: tuple[SideOutput, ...]
     colour_decided: bool
     """Whether the command itself says if diagnostics are coloured."""
@@ -243,7 +256,8 @@ class _Seen:
             text_exact=not recorded
             and not (debug and (columns or self.family is Family.CLANG))
             and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
-            native=_native(self.marks.get(Mark.MACHINE, ())),
+            records_options=self.family is Family.GCC and (debug or self.lto()),
+            native=self.native(),
             side_outputs=self.side_outputs(debug),
             colour_decided=Mark.COLOUR in self.marks,
             include_args=self.named_values(Mark.SEARCH),
@@ -254,6 +268,17 @@ class _Seen:
 
     def named_values(self, mark: Mark) -> tuple[tuple[bytes, bytes], ...]:
         return tuple((arg.row.name, arg.value) for arg in self.marks.get(mark, ()) if arg.row)
+
+    def lto(self) -> bool:
+        return any(
+            arg.row is not None and arg.row.name == b"-flto" for arg in self.marks.get(Mark.COLUMNS, ())
+        )
+
+    def native(self) -> tuple[bytes, ...]:
+        machine = [arg for arg in self.args if arg.row is not None and arg.row.mark in MACHINE_MARKS]
+        if not any(is_native(arg) for arg in machine):
+            return ()
+        return tuple(word for arg in machine for word in arg.words)
 
     def macros(self) -> tuple[tuple[Mark, bytes], ...]:
         found: list[tuple[Mark, bytes]] = []
@@ -311,9 +336,3 @@ def _debug(args: Sequence[Arg]) -> tuple[bool, bool]:
         elif not _DEBUG_SHAPE.fullmatch(value):
             debug = True
     return debug, columns
-
-
-def _native(args: Sequence[Arg]) -> tuple[bytes, ...]:
-    """The machine options that count (the last of each name) and say ``native``."""
-    last = {arg.row.name: arg for arg in args if arg.row}
-    return tuple(arg.words[0] for arg in last.values() if arg.value == b"native")

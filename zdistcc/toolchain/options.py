@@ -87,6 +87,8 @@ class Mark(enum.Enum):
     UNDEFINE = "undefine"
 
 
+MACHINE_MARKS = (Mark.ARCHITECTURE, Mark.MACHINE)
+
 Check = Callable[[bytes], Reason | None]
 """Judges an option's value; a reason makes the job local, or refused on a worker."""
 
@@ -126,6 +128,14 @@ class Undistributable:
 
     reason: Reason
     detail: bytes
+
+
+def is_native(arg: Arg) -> bool:
+    """Whether an option means the machine that the compiler runs on."""
+    return arg.value == b"native" and arg.row is not None and arg.row.name in _TAKE_NATIVE
+
+
+_TAKE_NATIVE = (b"-march=", b"-mcpu=", b"-mtune=")
 
 
 class Table:

@@ -2,7 +2,8 @@
 
 Must not know: processes, the disk.
 
-What `preprocess_args` adds stands first, so that Clang's ``--`` may stand before the input.
+What `preprocess_args` adds stands first, so that Clang's ``--`` may stand before the input.  Names that
+are derived are joined to their option: a word of its own that begins with ``@`` would be a response file.
 
 Rejected: ``-o`` for the preprocessor whenever the job has one.  Both drivers derive the dependency
 file's name and target from ``-o``, which here names another file.
@@ -11,13 +12,13 @@ file's name and target from ``-o``, which here names another file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from zdistcc.errors import Reason
 from zdistcc.toolchain.dependencies import passthrough
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import Invocation
-from zdistcc.toolchain.options import Arg, Effect, Mark, Undistributable
+from zdistcc.toolchain.options import MACHINE_MARKS, Arg, Effect, Mark, Undistributable
 from zdistcc.toolchain.pathwords import PathWord, marked
 
 _DROPPED_LOCALLY = frozenset({Effect.STAGE, Effect.OUTPUT})
@@ -36,31 +37,30 @@ def preprocess_args(inv: Invocation, *, output: bytes | None) -> list[bytes]:
     wanted = inv.depfile
     if wanted is not None:
         if wanted.path_implied:
-            words += [b"-MF", wanted.path]
+            words.append(b"-MF" + wanted.path)
         if wanted.targets_implied:
-            for target in wanted.targets:
-                words += [b"-MQ", target.name]
+            words += [b"-MQ" + target.name for target in wanted.targets]
     for arg in inv.args:
         if arg.row is None or arg.row.effect not in _DROPPED_LOCALLY:
             words.extend(arg.words)
     return words
 
 
-def remote_args(inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]) -> list[bytes]:
+def remote_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes]:
     """The options under which the preprocessed text is compiled elsewhere.
 
     No input, output, stage or language: who runs it adds ``-x LANGUAGE -c|-S -o OUT IN``.
-    ``native`` gives the expansion of each word in ``inv.native`` (KeyError without).
+    ``native`` replaces all words in ``inv.native``; ValueError if there are such and it is empty.
     """
-    words = _expanded(inv, native)
+    words = _machine(inv, native)
     for arg in inv.args:
-        if arg.row is not None and arg.row.effect in _KEPT_REMOTELY and not _superseded(arg, inv):
+        if arg.row is not None and arg.row.effect in _KEPT_REMOTELY and not _replaced(arg, inv):
             words.extend(arg.words)
     return words
 
 
 def headers_args(
-    inv: Invocation, *, native: Mapping[bytes, Sequence[bytes]]
+    inv: Invocation, *, native: Sequence[bytes] = ()
 ) -> list[bytes | PathWord] | Undistributable:
     """The options under which the source itself is compiled in a tree elsewhere.
 
@@ -70,15 +70,15 @@ def headers_args(
     ``-MF`` only if ``inv.depfile`` asks for it.  Dependencies are asked for in one form, with targets
     that do not depend on ``-o``.
     """
-    words: list[bytes | PathWord] = list(_expanded(inv, native))
+    words: list[bytes | PathWord] = list(_machine(inv, native))
     if inv.depfile is not None:
         words.append(b"-MD" if inv.depfile.system_headers else b"-MMD")
         words += [b"-MP"] if inv.depfile.phony else []
         for target in inv.depfile.targets:
-            words += [b"-MQ" if target.quoted else b"-MT", target.name]
+            words.append((b"-MQ" if target.quoted else b"-MT") + target.name)
     for arg in inv.args:
         row = arg.row
-        if row is None or _superseded(arg, inv):
+        if row is None or _replaced(arg, inv):
             continue
         if row.effect is Effect.DRIVER and row.mark is Mark.SEARCH:
             return Undistributable(Reason.COMPILER_PROGRAMS, arg.words[0])
@@ -91,11 +91,9 @@ def headers_args(
     return words
 
 
-def _superseded(arg: Arg, inv: Invocation) -> bool:
-    """Whether this is an ``-march=`` that does not count: the last does, and native is expanded."""
-    if arg.row is None or arg.row.mark is not Mark.MACHINE:
-        return False
-    return arg.value == b"native" or any(word.startswith(arg.row.name) for word in inv.native)
+def _replaced(arg: Arg, inv: Invocation) -> bool:
+    """Whether ``native`` stands for this option."""
+    return bool(inv.native) and arg.row is not None and arg.row.mark in MACHINE_MARKS
 
 
 def explicit_language(inv: Invocation) -> bytes:
@@ -129,31 +127,11 @@ def _maps_names(inv: Invocation) -> bool:
     return _names(inv.args, b"-fmacro-prefix-map=") or _names(inv.args, b"-ffile-prefix-map=")
 
 
-def _expanded(inv: Invocation, native: Mapping[bytes, Sequence[bytes]]) -> list[bytes]:
-    """What stands for ``native``, first: drivers put it before the user's own machine options."""
-    words: list[bytes] = []
-    tuned = inv.family is Family.GCC and b"-mtune=native" not in inv.native and _names(inv.args, b"-mtune=")
-    for word in inv.native:
-        expansion = list(native[word])
-        # GCC: -march=native brings -mtune and cache sizes along, but not against the user's -mtune
-        if tuned and word != b"-mtune=native":
-            expansion = _without_tuning(expansion)
-        words.extend(expansion)
-    return words
+def _machine(inv: Invocation, native: Sequence[bytes]) -> list[bytes]:
+    if inv.native and not native:
+        raise ValueError("the job's machine options are native ones and nothing stands for them")
+    return list(native) if inv.native else []
 
 
 def _names(args: Sequence[Arg], name: bytes) -> bool:
     return any(arg.row is not None and arg.row.name == name for arg in args)
-
-
-def _without_tuning(words: Sequence[bytes]) -> list[bytes]:
-    kept: list[bytes] = []
-    skip = False
-    for word in words:
-        if skip or word.startswith((b"-mtune=", b"--param=")):
-            skip = False
-        elif word == b"--param":
-            skip = True
-        else:
-            kept.append(word)
-    return kept

@@ -20,7 +20,7 @@ from zdistcc.errors import Reason
 from zdistcc.toolchain.dependencies import passthrough
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import NOTHING
-from zdistcc.toolchain.options import Arg, Effect, Mark, Side, split, table_of
+from zdistcc.toolchain.options import Arg, Effect, Mark, Side, is_native, split, table_of
 from zdistcc.toolchain.pathwords import PathWord, marked
 
 MAX_WORDS = 4096  # an expansion of -march=native is some 90 words; generated lists of -W reach hundreds
@@ -98,6 +98,6 @@ def _read(
             return Refused(arg.words[0][:64], row.reason or Reason.SIDE_OUTPUT)
         if row.effect is not Effect.SIDE and row.effect not in effects:
             return Refused(arg.words[0][:64], row.reason or Reason.UNKNOWN_OPTION)
-        if row.mark is Mark.MACHINE and arg.value == b"native":
+        if is_native(arg):
             return Refused(arg.words[0], Reason.NATIVE_UNKNOWN)
     return found
