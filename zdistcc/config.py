@@ -141,6 +141,14 @@ KEYS: Final = (
         "are identical, columns in debug information may differ.",
     ),
     Key(
+        name="mode",
+        scope=Scope.JOB,
+        parse=_choice("headers", "preprocessed"),
+        default="headers",
+        help="headers: ship sources with their headers, and preprocessed text where that cannot be done. "
+        "preprocessed: always preprocess here.",
+    ),
+    Key(
         name="compatibility",
         scope=Scope.JOB,
         parse=_choice("exact", "same-version", "same-major"),
@@ -249,6 +257,13 @@ KEYS: Final = (
         help="Directory for the worker's files. Default: zdistccd in the cache directory.",
     ),
     Key(
+        name="store_size",
+        scope=Scope.WORKER,
+        parse=_size,
+        default=10 << 30,
+        help="How much the worker keeps of its clients' files, as 10G; the least recently used go first.",
+    ),
+    Key(
         name="nice",
         scope=Scope.WORKER,
         parse=_whole(0, 19),
@@ -287,6 +302,7 @@ class Config:
     disable: bool = False
     fallback: bool = True
     fidelity: Fidelity = Fidelity.EXACT
+    mode: str = "headers"
     compatibility: str = "same-version"
     peers: tuple[str, ...] = ()
     discovery: bool = True
@@ -302,6 +318,7 @@ class Config:
     name: str | None = None
     allow: tuple[str, ...] = ()
     store: str | None = None
+    store_size: int = 10 << 30
     nice: int = 10
     job_seconds: float = 600.0
     job_memory: int = 8 << 30

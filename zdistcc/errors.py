@@ -138,6 +138,10 @@ class Reason(enum.Enum):
     ABANDONED = ("abandoned", "the compile command ended before its job did")
     INTERNAL = ("internal", "something unexpected happened in zdistcc; its log says what")
     WORKER_REFUSED = ("worker-refused", "a worker refused the job for good")
+    MODE_PREPROCESSED = ("mode-preprocessed", "the setting mode says that headers are not to be shipped")
+    OWN_HEADERS_DIFFER = ("own-headers-differ", "the worker's compiler came with other headers than the client's")
+    TREE_LEAKED = ("tree-leaked", "the object would have named the directory in which a worker compiled it")
+    CANARY = ("canary", "a trial compile on that worker did not give the bytes of a local one")
     # --- what the worker's store says -----------------------------------------------------------
     STORE_FULL = ("store-full", "the worker's store has no room for the files of this job")
     STORE_FAILED = ("store-failed", "the worker's store could not be read or written")

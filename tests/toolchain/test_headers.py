@@ -64,9 +64,7 @@ def test_compile_in_a_tree_equals_local_compile(compiler: str, line: str, tmp_pa
 
 
 def test_paths_are_marked_and_the_rest_is_not() -> None:
-    line = (
-        b"-I/a -I b -isystem/c --sysroot=/s -include /p.h -DX=/n -ffile-prefix-map=/o=/n -O2 -lx -pipe -c x"
-    )
+    line = b"-I/a -I b -isystem/c --sysroot=/s -include /p.h -DX=/n -ffile-prefix-map=/o=/n -O2 -lx -pipe -c x"
     assert rebuild.headers_args(read("gcc", [b"-xc", *line.split()]), native=()) == [
         PathWord(b"-I", b"/a"), b"-I", PathWord(b"", b"b"), PathWord(b"-isystem", b"/c"),
         PathWord(b"--sysroot=", b"/s"), b"-include", PathWord(b"", b"/p.h"), b"-DX=/n",

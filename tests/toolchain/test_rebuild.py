@@ -60,9 +60,7 @@ def natives(compiler: str, inv: Invocation, cwd: Path) -> list[bytes]:
         kept = [word for word in found if word.startswith(("-m", "--param="))]
         assert kept
         return [word.encode() for word in kept]
-    words = [
-        f"-m{'arch' if word == '-target-cpu' else 'tune'}={value}" for word, value in pairs if "-cpu" in word
-    ]
+    words = [f"-m{'arch' if word == '-target-cpu' else 'tune'}={value}" for word, value in pairs if "-cpu" in word]
     features = [value for word, value in pairs if word == "-target-feature" and value not in IMPLIED]
     words += [("-m" if value[0] == "+" else "-mno-") + value[1:] for value in features]
     return [word.encode() for word in words]

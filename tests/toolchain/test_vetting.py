@@ -22,14 +22,14 @@ x.c|/etc/passwd|-|@/etc/passwd|-o/tmp/x|-o x|-c|-S|-E|-x c|-xc|-I/etc|-include /
 -fstack-usage|-gsplit-dwarf|--coverage|-ftest-coverage|-fcallgraph-info|-ftime-trace=/tmp/x|-fopt-info-all=x
 -fsave-optimization-record|-foptimization-record-file=x|-frecord-gcc-switches|-fmodules|-fmodule-file=x|-march=native
 -fnovel-option=/tmp/x|--novel|-novel|-Onew/path|-Wnew=/x|-mnew=/x|-gnew=/x|-std=/x|-ftest=../x|-###|--version|-v
-"""  # noqa: E501
+"""
 GCC_HOSTILE = "-wrapper /bin/sh,-c|-iplugindir=/tmp|-gen-decls"
 CLANG_HOSTILE = """
 -Xclang -load|-Xclang /tmp/x.so|-Xclang x.c|-mllvm -load=x|-mllvm -stats|-fpass-plugin=x|-include-pch x|--config x
 -ivfsoverlay x|-resource-dir x|-fsanitize-ignorelist=x|-fxray-attr-list=x|--serialize-diagnostics x|-MJ x|-target a/b
 -index-store-path x|-fproc-stat-report=x|-fthinlto-index=x|--driver-mode=cl|-gcc-toolchain /tmp|-emit-llvm|--
 -fbasic-block-sections=list=x|-Xarch_x86_64 -load|-fthin-link-bitcode=x|--analyze|-objcmt-migrate-all|-ccc-gcc-name x
-"""  # noqa: E501
+"""
 
 
 def split(text: str) -> list[bytes]:

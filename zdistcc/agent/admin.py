@@ -13,10 +13,13 @@ from typing import Any
 
 import msgspec
 
-from zdistcc.agent.plan import Planner, Stay
+from zdistcc.agent.headers import Bundle
+from zdistcc.agent.job import Farm
+from zdistcc.agent.plan import Stay
 from zdistcc.agent.roster import Entry, Roster, offers_of
 from zdistcc.config import Config
 from zdistcc.discovery.advert import printable
+from zdistcc.errors import Reason
 from zdistcc.schedule.events import Need
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.toolchain.identity import CompilerId, Match, Mismatch, Offer, best_match
@@ -101,7 +104,7 @@ def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -
         return False, "draining: it takes no new jobs"
     if default is None:
         return False, "this machine has no C compiler to compare with"
-    match = best_match(default, view.offers, Match.EXACT, "c")
+    match = best_match(default, view.offers, Match.SAME_VERSION, "c")
     if isinstance(match, Offer):
         return True, None
     return False, match.sentence if isinstance(match, Mismatch) else "offers no compiler"
@@ -129,11 +132,16 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
 
 
 async def explain(
-    planner: Planner, roster: Roster, views: Mapping[str, WorkerView], question: LaunchQuestion, config: Config
+    farm: Farm, roster: Roster, views: Mapping[str, WorkerView], question: LaunchQuestion, config: Config
 ) -> dict[str, Any]:
     """Return what would happen to a command, and why."""
     begun = time.monotonic()
-    plan = await planner.plan(question.request(), config)
+    plan = await farm.planner.plan(question.request(), config)
+    bundle: Bundle | Stay = Stay(reason=Reason.MODE_PREPROCESSED)
+    if not isinstance(plan, Stay) and config.mode == "headers":
+        bundle = await farm.shelf.bundle(plan, question.request())
+    if not isinstance(plan, Stay) and isinstance(bundle, Stay) and not plan.text_fits:
+        plan = Stay(reason=Reason.SOURCE_COLUMNS, detail=f"{bundle.reason.text} {bundle.detail}".strip())
     took_ms = round((time.monotonic() - begun) * 1000, 2)
     if isinstance(plan, Stay):
         return {
@@ -149,7 +157,9 @@ async def explain(
     return {
         "distributable": True,
         "reason": None,
-        "mode": "preprocessed",
+        "mode": "preprocessed" if isinstance(bundle, Stay) else "headers",
+        "why_not_headers": bundle.reason.text if isinstance(bundle, Stay) else None,
+        "files": None if isinstance(bundle, Stay) else len(bundle.closure.files),
         "compiler": {
             "family": compiler.family.value,
             "version": compiler.version,

@@ -16,8 +16,10 @@ import msgspec
 from zdistcc import __version__, config, paths
 from zdistcc.agent import admin, job
 from zdistcc.agent.admin import LaunchQuestion
+from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.headers import Shelf
 from zdistcc.agent.job import Outcome
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
@@ -52,6 +54,8 @@ class Agent:
         cache = paths.cache_dir(env)
         self._probes = ProbeCache(cache / "probes.json")
         self.planner = Planner(self._probes)
+        self.shelf = Shelf(cache / "sources.cache")
+        self.canaries = Canaries(cache / "canary", self._env)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         policy = POLICIES.get(settings.policy, POLICIES["least-loaded"])
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
@@ -113,7 +117,7 @@ class Agent:
                 launch = msgspec.convert(question.get("launch"), LaunchQuestion)
                 settings = config.for_job(self.settings, launch.request().env)
                 await self._settle(question.get("settle", 0.0))
-                return await admin.explain(self.planner, self.roster, self._views(), launch, settings)
+                return await admin.explain(self, self.roster, self._views(), launch, settings)
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -162,6 +166,7 @@ class Agent:
         door.close()
         await self.roster.close()
         self.dispatcher.close()
+        self.shelf.index.save()
 
     @contextlib.asynccontextmanager
     async def _discovery(self):  # type: ignore[no-untyped-def]

@@ -1,8 +1,8 @@
-"""One job, from the command line to its answer, on one page.
+"""One job, from the command line to its answer, on one page (:meth:`JobRun._attempt`).
 
-Every way that is not a success ends in :class:`Here`: the launcher runs the user's own compiler.  A compiler's error
-is decided here as well: what a remote compiler refuses is compiled locally, and the local compiler's words are the
-ones that are shown, once.
+Ways of shipping, each falling through to the next for this job alone: sources with their headers, preprocessed text,
+nothing (the launcher runs the user's own compiler: :class:`Here`).  A compiler's error is decided here as well: what a
+remote compiler refuses is compiled locally, and the local compiler's words are the ones that are shown, once.
 
 Must not know: unix sockets, the discovery of workers.
 """
@@ -12,31 +12,38 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from zdistcc import children
 from zdistcc.agent import outputs
+from zdistcc.agent.canary import Canaries
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay
-from zdistcc.agent.remote import Answer, Refused, Remote
+from zdistcc.agent.remote import Answer, Refused, Remote, Stale
 from zdistcc.agent.stats import Stats
 from zdistcc.children import SpawnError
-from zdistcc.config import Config
+from zdistcc.config import Config, Fidelity
 from zdistcc.errors import ExitCode, InfraError, Reason
 from zdistcc.schedule.decisions import Grant
 from zdistcc.schedule.events import Blame, JobId, WorkerId
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.invocation import Stage
+from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
 from zdistcc.wire.messages import RefusalCode
 
 EAGER_BYTES: Final = 32 << 10
 """Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
+TREE_TRIES: Final = 2
+"""How often a job is shipped with its headers: the second time in a new epoch, because the first was in doubt."""
 _log = logging.getLogger("zdistcc.agent")
+_NOT_FOUND: Final = re.compile(rb"error: '?([^\n:']+)'?(?:: No such file or directory| file not found)")
 
 _BLAME: Final = {
     RefusalCode.BUSY: Blame.BUSY,
@@ -45,6 +52,7 @@ _BLAME: Final = {
     RefusalCode.ARGUMENTS: Blame.FINAL,
     RefusalCode.TOO_LARGE: Blame.JOB,
     RefusalCode.STORE_FULL: Blame.JOB,
+    RefusalCode.TREE: Blame.JOB,
     RefusalCode.LIMIT: Blame.FINAL,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
@@ -95,6 +103,8 @@ class Farm(Protocol):
 
     dispatcher: Dispatcher
     planner: Planner
+    shelf: Shelf
+    canaries: Canaries
     stats: Stats
 
     def remote(self, worker: WorkerId) -> Remote | None:
@@ -118,7 +128,7 @@ async def run(
 ) -> Outcome:
     """Have ``request`` done and say how; counts it."""
     try:
-        outcome = await _attempt(farm, job, request, config, still_wanted)
+        outcome = await JobRun(farm, job, request, config, still_wanted).go()
     except InfraError as error:
         _log.warning("job=%d failed %s", job, error)
         outcome = Here(reason=Reason.INTERNAL, detail=str(error))
@@ -132,114 +142,275 @@ async def run(
     return outcome
 
 
-async def _attempt(
-    farm: Farm, job: JobId, request: LaunchRequest, config: Config, still_wanted: Callable[[], bool]
-) -> Outcome:
-    plan = await farm.planner.plan(request, config)
-    if isinstance(plan, Stay):
-        return Here(reason=plan.reason, detail=plan.detail)
-    text: Text | None = None
-    try:
-        placement = await farm.dispatcher.place(job, plan.need)
+class JobRun:
+    """The state of one job while it is under way."""
+
+    def __init__(
+        self, farm: Farm, job: JobId, request: LaunchRequest, config: Config, still_wanted: Callable[[], bool]
+    ) -> None:
+        self._farm = farm
+        self._job = job
+        self._request = request
+        self._config = config
+        self._still_wanted = still_wanted
+        self._bundle: Bundle | None = None
+        self._text: Text | None = None
+        self._tree_tries = 0
+
+    async def go(self) -> Outcome:
+        """Return the outcome."""
+        plan = await self._farm.planner.plan(self._request, self._config)
+        if isinstance(plan, Stay):
+            return Here(reason=plan.reason, detail=plan.detail)
+        why_no_headers = await self._gather(plan)
+        if why_no_headers is not None and not plan.text_fits:
+            return Here(reason=Reason.SOURCE_COLUMNS, detail=why_no_headers.word)
+        try:
+            return await self._attempt(plan)
+        finally:
+            self._farm.dispatcher.abandon(self._job)
+
+    async def _attempt(self, plan: Plan) -> Outcome:
+        """Ask for a worker, ship, and ask again as long as workers let us down."""
+        placement = await self._farm.dispatcher.place(self._job, plan.need)
         while isinstance(placement, Grant):
-            if text is None:
-                made = await preprocess(farm, plan, request)
-                if isinstance(made, Here):
-                    return made
-                text = made
-            worker = farm.worker_name(placement.worker)
             try:
-                answer = await _send(farm, placement, plan, request, text)
+                answer, mode = await self._ship(plan, placement)
+            except _Stays as stays:
+                return stays.here
             except InfraError as error:
                 blame = _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
-                _log.info("job=%d worker=%r lost blame=%s %s", job, worker, blame.value, error)
-                placement = await farm.dispatcher.place_again(job, blame)
+                if isinstance(error, _Unfit):
+                    blame = Blame.JOB
+                _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(placement), blame.value, error)
+                placement = await self._farm.dispatcher.place_again(self._job, blame)
                 continue
-            farm.dispatcher.done(job)
-            return _finish(farm, job, plan, request, config, text, answer, worker, still_wanted)
+            self._farm.dispatcher.done(self._job)
+            return self._finish(plan, answer, mode, self._name(placement))
         return Here(reason=placement.reason, detail=placement.detail)
-    finally:
-        farm.dispatcher.abandon(job)
 
+    # --- shipping -------------------------------------------------------------------------------
 
-async def preprocess(farm: Farm, plan: Plan, request: LaunchRequest) -> Text | Here:
-    """Make the text here, in a local slot."""
-    ticket = await farm.dispatcher.local(urgent=True)
-    try:
-        ended = await children.run(
-            plan.preprocess_command(),
-            env={**request.env, b"_ZDISTCC_SAFEGUARD": b"1"},
-            cwd=request.cwd,
-            umask=request.umask,
+    async def _gather(self, plan: Plan) -> Reason | None:
+        """Find out what the job reads; return why it cannot be shipped with its headers, if so."""
+        self._bundle = None
+        if self._config.mode != "headers":
+            return Reason.MODE_PREPROCESSED
+        bundle = await self._farm.shelf.bundle(plan, self._request)
+        if isinstance(bundle, Stay):
+            _log.info("job=%d not shipped with headers reason=%s detail=%r", self._job, bundle.reason, bundle.detail)
+            self._farm.stats.fell(bundle.reason)
+            return bundle.reason
+        self._bundle = bundle
+        return None
+
+    async def _ship(self, plan: Plan, grant: Grant) -> tuple[Answer, str]:
+        """Send the job to the granted worker in the best mode that is left; return its answer and the mode."""
+        remote = self._farm.remote(grant.worker)
+        if remote is None:
+            raise InfraError("the worker left")
+        agreed = await self._agree(plan, grant, remote)
+        while self._bundle is not None and agreed:
+            try:
+                return await send_tree(self._farm.shelf, remote, grant, plan, self._bundle), "headers"
+            except (Stale, Refused) as error:
+                if isinstance(error, Refused) and error.refusal.code is not RefusalCode.TREE:
+                    raise
+                await self._doubt(plan, error)
+        if not plan.text_fits:
+            reason = Reason.SOURCE_COLUMNS if agreed else Reason.CANARY
+            raise _Unfit(f"{reason.word}: {reason.text}")
+        if grant.offer.id != plan.compiler.id and self._config.fidelity is Fidelity.EXACT and not agreed:
+            raise _Unfit(f"{Reason.CANARY.word}: {Reason.CANARY.text}")
+        if self._text is None:
+            self._text = await self._preprocess(plan)
+        return await self._send_text(remote, grant, plan, self._text), "preprocessed"
+
+    async def _agree(self, plan: Plan, grant: Grant, remote: Remote) -> bool:
+        """Whether the pair of compilers may be trusted with sources."""
+
+        async def trial(request: LaunchRequest) -> bytes | None:
+            trial_plan = await self._farm.planner.plan(request, Config())
+            if isinstance(trial_plan, Stay):
+                return None
+            bundle = await self._farm.shelf.bundle(trial_plan, request)
+            if isinstance(bundle, Stay):
+                return None
+            try:
+                answer = await send_tree(self._farm.shelf, remote, grant, trial_plan, bundle)
+            except (Refused, Stale) as error:
+                if isinstance(error, Refused) and error.refusal.code in (RefusalCode.BUSY, RefusalCode.DRAINING):
+                    raise
+                _log.warning("trial refused worker=%r %s", self._name(grant), error)
+                return None
+            return answer.outputs[0] if answer.result.status == 0 and answer.outputs else None
+
+        here, there = plan.compiler.id, grant.offer.id
+        known = self._farm.canaries.known(here, there, plan.need.language)
+        if known is not None:
+            return known
+        agreed = await self._farm.canaries.agree(plan.compiler.driver, here, there, plan.need.language, trial)
+        if not agreed:
+            _log.warning("trial failed worker=%r compiler=%s: sources are not shipped there", self._name(grant), there)
+            self._farm.stats.fell(Reason.CANARY)
+        return agreed
+
+    async def _doubt(self, plan: Plan, error: InfraError) -> None:
+        """A tree was in doubt: once more in a new epoch, then no more."""
+        self._tree_tries += 1
+        _log.info("job=%d tree in doubt tries=%d %s", self._job, self._tree_tries, error)
+        if self._tree_tries < TREE_TRIES:
+            if not isinstance(error, Stale):
+                self._farm.shelf.epochs.abandon()
+            await self._gather(plan)
+        else:
+            self._farm.stats.fell(Reason.TREE_LOST)
+            self._bundle = None
+
+    async def _preprocess(self, plan: Plan) -> Text:
+        """Make the text here, in a local slot; raises :class:`_Stays` when there is none to be sent."""
+        if plan.invocation.language.preprocessed:
+            text, stderr = _read(os.path.join(self._request.cwd, plan.invocation.source)), b""
+        else:
+            text, stderr = await self._run_preprocessor(plan)
+        unfit = rebuild.text_reason(text, plan.invocation)
+        if unfit is not None:
+            raise _Stays(Here(reason=unfit))
+        codec, packed = codecs.pack(text)
+        body = messages.Body(raw=len(text), packed=len(packed), codec=codec)
+        return Text(blob=messages.Blob(digest=hashlib.sha256(text).digest(), body=body), packed=packed, stderr=stderr)
+
+    async def _run_preprocessor(self, plan: Plan) -> tuple[bytes, bytes]:
+        ticket = await self._farm.dispatcher.local(urgent=True)
+        try:
+            ended = await children.run(
+                plan.preprocess_command(),
+                env={**self._request.env, b"_ZDISTCC_SAFEGUARD": b"1"},
+                cwd=self._request.cwd,
+                umask=self._request.umask,
+            )
+        except SpawnError as error:
+            raise _Stays(Here(reason=Reason.PREPROCESSING_FAILED, detail=str(error))) from error
+        finally:
+            self._farm.dispatcher.release(ticket)
+        if not ended.ok:
+            raise _Stays(Here(reason=Reason.PREPROCESSING_FAILED))
+        return ended.stdout, ended.stderr
+
+    async def _send_text(self, remote: Remote, grant: Grant, plan: Plan, text: Text) -> Answer:
+        invocation = plan.invocation
+        message = messages.Job(
+            compiler=grant.offer.id.build_id,
+            target=plan.need.compiler.target,
+            language=rebuild.explicit_language(invocation).decode(),
+            stage=_stage(plan),
+            args=tuple(plan.remote_args()),
+            name=os.path.basename(invocation.source)[:255],
+            cwd=self._request.cwd[:4096],
+            source=text.blob,
+            eager=len(text.packed) <= EAGER_BYTES,
+            env=_environment(plan),
+            label=_label(plan),
         )
-    except SpawnError as error:
-        return Here(reason=Reason.PREPROCESSING_FAILED, detail=str(error))
-    finally:
-        farm.dispatcher.release(ticket)
-    if not ended.ok:
-        return Here(reason=Reason.PREPROCESSING_FAILED)
-    unfit = rebuild.text_reason(ended.stdout, plan.invocation)
-    if unfit is not None:
-        return Here(reason=unfit)
-    codec, packed = codecs.pack(ended.stdout)
-    body = messages.Body(raw=len(ended.stdout), packed=len(packed), codec=codec)
-    blob = messages.Blob(digest=hashlib.sha256(ended.stdout).digest(), body=body)
-    return Text(blob=blob, packed=packed, stderr=ended.stderr)
+        return await remote.compile_text(message, text.packed)
+
+    # --- the answer -----------------------------------------------------------------------------
+
+    def _finish(self, plan: Plan, answer: Answer, mode: str, worker: str) -> Outcome:
+        """Write the outputs of a success; leave a compiler's error to the local compiler."""
+        result = answer.result
+        text = self._text if mode == "preprocessed" else None
+        stderr = (text.stderr if text else b"") + result.stderr
+        if result.status != 0:
+            if mode == "headers" and self._bundle is not None and (miss := _NOT_FOUND.search(result.stderr)):
+                self._farm.shelf.index.report_miss(self._bundle.request, miss[1])
+            if self._config.fallback:
+                return Here(reason=Reason.REMOTE_ERROR, detail=worker)
+            self._farm.stats.remote(mode, worker)
+            return Done(status=result.status, stdout=result.stdout, stderr=stderr)
+        made = dict(zip((output.kind for output in result.outputs), answer.outputs, strict=True))
+        wanted = {"object": plan.output}
+        if mode == "headers" and plan.invocation.depfile is not None:
+            wanted = {"dependencies": os.path.join(self._request.cwd, plan.invocation.depfile.path), **wanted}
+        if made.keys() != wanted.keys():
+            return Here(reason=Reason.INTERNAL, detail=f"{worker} returned {', '.join(made) or 'nothing'}")
+        try:
+            for kind, path in wanted.items():
+                outputs.write(
+                    path,
+                    made[kind],
+                    umask=self._request.umask,
+                    unique=f"{os.getpid()}-{self._job}",
+                    still_wanted=self._still_wanted,
+                )
+        except NotWritten as error:
+            return Here(reason=Reason.OUTPUT_NOT_WRITTEN, detail=str(error))
+        self._farm.stats.remote(mode, worker)
+        _log.info(
+            "job=%d remote worker=%r mode=%s file=%r cpu_ms=%d wall_ms=%d queue_ms=%d", self._job, worker, mode,
+            os.fsdecode(plan.invocation.source), result.cpu_ms, result.wall_ms, result.queue_ms,
+        )  # fmt: skip
+        return Done(status=0, stdout=result.stdout, stderr=stderr)
+
+    def _name(self, grant: Grant) -> str:
+        return self._farm.worker_name(grant.worker)
 
 
-async def _send(farm: Farm, grant: Grant, plan: Plan, request: LaunchRequest, text: Text) -> Answer:
-    remote = farm.remote(grant.worker)
-    if remote is None:
-        raise InfraError("the worker left")
+class _Stays(Exception):
+    """Carries :class:`Here` out of shipping."""
+
+    def __init__(self, here: Here) -> None:
+        super().__init__(here.reason.word)
+        self.here = here
+
+
+class _Unfit(InfraError):
+    """This worker cannot be given this job in any mode that is exact enough."""
+
+
+async def send_tree(shelf: Shelf, remote: Remote, grant: Grant, plan: Plan, bundle: Bundle) -> Answer:
+    """Have a job done from its sources; raises as :meth:`Remote.compile_tree`."""
     invocation = plan.invocation
-    message = messages.Job(
+    closure = bundle.closure
+    message = messages.TreeJob(
         compiler=grant.offer.id.build_id,
         target=plan.need.compiler.target,
-        language=rebuild.explicit_language(invocation).decode(),
-        stage=messages.Stage.OBJECT if invocation.stage is Stage.OBJECT else messages.Stage.ASSEMBLY,
-        args=tuple(plan.remote_args()),
-        name=os.path.basename(invocation.source)[:255],
-        cwd=request.cwd[:4096],
-        source=text.blob,
-        eager=len(text.packed) <= EAGER_BYTES,
-        env=tuple((name.decode("ascii", "replace"), value) for name, value in invocation.env),
-        label=os.path.basename(invocation.source)[:100].decode("utf-8", "replace"),
+        language=invocation.language.value.decode(),
+        stage=_stage(plan),
+        args=tuple(
+            messages.PathArg(before=word.before, path=word.path, after=word.after)
+            if isinstance(word, PathWord)
+            else word
+            for word in bundle.args
+        ),
+        source=invocation.source,
+        cwd=bundle.cwd,
+        epoch=bundle.epoch,
+        files=remote.declare(closure),
+        search=bundle.search,
+        dependencies=invocation.depfile is not None,
+        env=_environment(plan) + bundle.env,
+        paths=tuple((name.decode("ascii", "replace"), value) for name, value in bundle.paths),
+        label=_label(plan),
     )
-    return await remote.compile(message, text.packed)
+    return await remote.compile_tree(message, lambda digests: shelf.supply(closure, digests))
 
 
-def _finish(
-    farm: Farm,
-    job: JobId,
-    plan: Plan,
-    request: LaunchRequest,
-    config: Config,
-    text: Text,
-    answer: Answer,
-    worker: str,
-    still_wanted: Callable[[], bool],
-) -> Outcome:
-    """Write the outputs of a success; leave a compiler's error to the local compiler."""
-    result = answer.result
-    stderr = text.stderr + result.stderr
-    if result.status != 0:
-        if config.fallback:
-            return Here(reason=Reason.REMOTE_ERROR, detail=worker)
-        farm.stats.remote("preprocessed", worker)
-        return Done(status=result.status, stdout=result.stdout, stderr=stderr)
-    if len(answer.outputs) != 1:
-        return Here(reason=Reason.INTERNAL, detail=f"{worker} returned {len(answer.outputs)} outputs")
+def _stage(plan: Plan) -> messages.Stage:
+    return messages.Stage.OBJECT if plan.invocation.stage is Stage.OBJECT else messages.Stage.ASSEMBLY
+
+
+def _environment(plan: Plan) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name.decode("ascii", "replace"), value) for name, value in plan.invocation.env)
+
+
+def _label(plan: Plan) -> str:
+    return os.path.basename(plan.invocation.source)[:100].decode("utf-8", "replace")
+
+
+def _read(path: bytes) -> bytes:
     try:
-        outputs.write(
-            plan.output,
-            answer.outputs[0],
-            umask=request.umask,
-            unique=f"{os.getpid()}-{job}",
-            still_wanted=still_wanted,
-        )
-    except NotWritten as error:
-        return Here(reason=Reason.OUTPUT_NOT_WRITTEN, detail=str(error))
-    farm.stats.remote("preprocessed", worker)
-    _log.info("job=%d remote worker=%r file=%r cpu_ms=%d wall_ms=%d queue_ms=%d", job, worker,
-              os.fsdecode(plan.invocation.source), result.cpu_ms, result.wall_ms, result.queue_ms)  # fmt: skip
-    return Done(status=0, stdout=result.stdout, stderr=stderr)
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise _Stays(Here(reason=Reason.PREPROCESSING_FAILED, detail=str(error.strerror))) from error

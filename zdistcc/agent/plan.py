@@ -46,7 +46,11 @@ class Stay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A job that may go: ``colour`` are words added because the launcher's stderr is a terminal."""
+    """A job that may go.
+
+    ``colour`` are words added because the launcher's stderr is a terminal; ``text_fits`` says whether compiling
+    preprocessed text keeps what ``fidelity`` promises.
+    """
 
     invocation: Invocation
     compiler: Probed
@@ -54,6 +58,7 @@ class Plan:
     output: bytes
     machine: tuple[bytes, ...]
     colour: tuple[bytes, ...]
+    text_fits: bool
 
     def preprocess_command(self) -> list[bytes]:
         """Return the command that makes the text here, on its standard output."""
@@ -84,8 +89,6 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
-        if config.fidelity is Fidelity.EXACT and not invocation.text_exact:
-            return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
         if not is_plain_target(output):
             return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
@@ -99,13 +102,14 @@ class Planner:
             output=output,
             machine=machine,
             colour=colour_words(invocation, request),
+            text_fits=invocation.text_exact or (config.fidelity is Fidelity.CODE and invocation.debug),
         )
 
     @staticmethod
     def _need(invocation: Invocation, compiler: Probed, config: Config) -> Need:
-        """Exact bytes are only promised by the same build; a looser match is the user's word."""
-        level = Match.EXACT if config.fidelity is Fidelity.EXACT else Match(config.compatibility)
-        return Need(compiler=compiler.id, level=level, language=_LANGUAGES[invocation.language.text])
+        return Need(
+            compiler=compiler.id, level=Match(config.compatibility), language=_LANGUAGES[invocation.language.text]
+        )
 
     async def _identify(self, request: LaunchRequest) -> Probed | ProbeFailure:
         known = self._probes.known(request.compiler, request.env)

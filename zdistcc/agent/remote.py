@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from zdistcc import __version__
 from zdistcc.errors import InfraError
 from zdistcc.net.drive import RESTING, WAITING, Link
+from zdistcc.sources.model import Closure
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import (
+    Blob,
     Cancel,
     Denied,
+    DirectoryEntry,
+    FileEntry,
+    Files,
+    FileSet,
     Goodbye,
     Greeting,
     Hello,
     Job,
+    LinkEntry,
     Message,
     Need,
     Refuse,
     Result,
     Started,
     Supply,
+    TreeJob,
 )
 
 
@@ -48,10 +57,18 @@ class Answer:
     outputs: tuple[bytes, ...]
 
 
+Supplier = Callable[[tuple[bytes, ...]], Sequence[tuple[Blob, bytes]] | None]
+"""Returns the content with these digests, packed; ``None`` when some of it is no longer there."""
+MAX_ENTRIES_A_MESSAGE: Final = 8192
+
+
+class Stale(InfraError):
+    """A source was changed while its job was on the way."""
+
+
 @dataclass(slots=True)
 class _Pending:
-    job: Job
-    packed: bytes
+    supply: Supplier
     future: asyncio.Future[Answer]
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
@@ -65,25 +82,38 @@ class Remote:
         self._on_news = on_news
         self._on_gone = on_gone
         self._pending: dict[int, _Pending] = {}
+        self._entries: dict[FileEntry | LinkEntry | DirectoryEntry, int] = {}
+        self._sets: dict[int, int] = {}
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
 
-    async def compile(self, job: Job, packed: bytes) -> Answer:
+    async def compile_text(self, job: Job, packed: bytes) -> Answer:
         """Have ``job`` done; ``packed`` is its text as announced.
 
         Raises :class:`Refused`, or the :class:`InfraError` that ended the connection.  Cancelling cancels the job.
         """
+
+        def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
+            return [(job.source, packed)] if digests == (job.source.digest,) else None
+
+        return await self._compile(job, [packed] if job.eager else [], supply)
+
+    async def compile_tree(self, job: TreeJob, supply: Supplier) -> Answer:
+        """As :meth:`compile_text`, for sources that were declared; :class:`Stale` when they have changed since."""
+        return await self._compile(job, [], supply)
+
+    async def _compile(self, job: Job | TreeJob, bodies: Sequence[bytes], supply: Supplier) -> Answer:
         if self.link.lost:
             raise InfraError("the connection is gone")
         stream = self.link.connection.open_stream()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._pending[stream] = _Pending(job=job, packed=packed, future=future)
+        self._pending[stream] = _Pending(supply=supply, future=future)
         self.link.watch(WAITING)
-        self.link.send(job, stream, [packed] if job.eager else [])
+        self.link.send(job, stream, bodies)
         try:
             return await future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Stale):
             if stream in self._pending:
                 self.link.send(Cancel(), stream)
             raise
@@ -91,6 +121,30 @@ class Remote:
             self._pending.pop(stream, None)
             if not self._pending:
                 self.link.watch(RESTING)
+
+    def declare(self, closure: Closure) -> int:
+        """Return the number under which the worker knows ``closure``, telling it what it has not been told."""
+        number = self._sets.get(closure.serial)
+        if number is not None:
+            return number
+        fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
+        members = [self._number_of(entry, fresh) for entry in entries_of(closure)]
+        number = self._sets[closure.serial] = len(self._sets)
+        for start in range(0, len(fresh), MAX_ENTRIES_A_MESSAGE):
+            self.link.send(Files(entries=tuple(fresh[start : start + MAX_ENTRIES_A_MESSAGE])))
+        self.link.send(Files(sets=(FileSet(number=number, members=tuple(members)),)))
+        return number
+
+    def _number_of(
+        self,
+        entry: FileEntry | LinkEntry | DirectoryEntry,
+        fresh: list[FileEntry | LinkEntry | DirectoryEntry],
+    ) -> int:
+        number = self._entries.get(entry)
+        if number is None:
+            number = self._entries[entry] = len(self._entries)
+            fresh.append(entry)
+        return number
 
     # --- net.drive.Handler ----------------------------------------------------------------------
 
@@ -132,12 +186,12 @@ class Remote:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
     def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
-        source = pending.job.source
-        if need.digests == (source.digest,):
-            self.link.send(Supply(blobs=(source,)), stream, [pending.packed])
-        else:
-            pending.future.set_exception(InfraError("the worker asked for something it was not told of"))
-            self.link.send(Cancel(), stream)
+        content = pending.supply(need.digests)
+        if content is None:
+            pending.future.set_exception(Stale("a source changed, or the worker asked for what it was not told of"))
+            return
+        blobs = tuple(blob for blob, _ in content)
+        self.link.send(Supply(blobs=blobs), stream, [packed for _, packed in content])
 
     def on_chunk(self, chunk: ChunkReceived) -> None:
         """Collect an output."""
@@ -174,3 +228,13 @@ class Remote:
                 pending.future.set_exception(cause)
         self.link.lose(cause)
         self._on_gone(cause)
+
+
+def entries_of(closure: Closure) -> Iterator[FileEntry | LinkEntry | DirectoryEntry]:
+    """Yield what a worker has to mirror, links first: what lies behind them comes after."""
+    for link in closure.links:
+        yield LinkEntry(path=link.path, target=link.target)
+    for path in closure.directories:
+        yield DirectoryEntry(path=path)
+    for file in closure.files:
+        yield FileEntry(path=file.path, digest=file.digest, size=file.size, mtime_s=file.mtime_s)

@@ -17,6 +17,11 @@ class Stats:
     modes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     workers: Counter[str] = field(default_factory=Counter)
+    fell_through: Counter[str] = field(default_factory=Counter)
+
+    def fell(self, reason: Reason) -> None:
+        """A job was not shipped with its headers, for this reason; it may still be remote."""
+        self.fell_through[reason.word] += 1
 
     def remote(self, mode: str, worker: str) -> None:
         """A job was done by ``worker``, shipped in ``mode``."""
@@ -43,4 +48,5 @@ class Stats:
             "reasons": dict(sorted(self.reasons.items())),
             "bytes": {"sent": sent, "received": received},
             "workers": dict(sorted(self.workers.items())),
+            "fell_through": dict(sorted(self.fell_through.items())),
         }

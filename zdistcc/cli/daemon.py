@@ -32,6 +32,7 @@ def command(
         typer.Option(help="Network (CIDR) to serve beside private and link-local ones; may be repeated."),
     ] = None,
     store: Annotated[str | None, typer.Option(help="Directory for the worker's files.")] = None,
+    store_size: Annotated[str | None, typer.Option(help="How much to keep of clients' files, as 10G.")] = None,
     nice: Annotated[int | None, typer.Option(help="How much compilers give way to other programs, 0 to 19.")] = None,
     log: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     discovery: Annotated[
@@ -52,6 +53,7 @@ def command(
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
         "store": store,
+        "store_size": store_size,
         "nice": _text(nice),
         "log": log,
         "discovery": discovery,

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class File:
-    """A regular file with this content.  ``mtime_s`` is the client's, in whole seconds."""
+    """A regular file with this content.  ``mtime_s`` is the client's, in whole seconds, ``size`` its bytes if told."""
 
     path: bytes
     digest: bytes
     mtime_s: int | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -95,6 +95,11 @@ class Tree:
         except OSError:
             return False
 
+    def pending(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of ``entries`` that :meth:`ensure` has not made yet."""
+        done = self._done
+        return [entry for entry in entries if entry not in done]
+
     def ensure(self, entries: Sequence[Entry]) -> list[bytes]:
         """Make the entries exist; the result are the digests that are needed first.
 
@@ -104,7 +109,7 @@ class Tree:
         Raises TreeRefused, TreeConflict, TreeLost, StoreFull, StoreError; what was made stays.
         """
         done = self._done
-        todo = [entry for entry in entries if entry not in done]
+        todo = self.pending(entries)
         if not todo:
             return []
         if len(done) > 4 * len(self._nodes) + len(entries):

@@ -270,9 +270,7 @@ class _Seen:
         return tuple((arg.row.name, arg.value) for arg in self.marks.get(mark, ()) if arg.row)
 
     def lto(self) -> bool:
-        return any(
-            arg.row is not None and arg.row.name == b"-flto" for arg in self.marks.get(Mark.COLUMNS, ())
-        )
+        return any(arg.row is not None and arg.row.name == b"-flto" for arg in self.marks.get(Mark.COLUMNS, ()))
 
     def native(self) -> tuple[bytes, ...]:
         machine = [arg for arg in self.args if arg.row is not None and arg.row.mark in MACHINE_MARKS]

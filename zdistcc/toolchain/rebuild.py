@@ -59,9 +59,7 @@ def remote_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes]
     return words
 
 
-def headers_args(
-    inv: Invocation, *, native: Sequence[bytes] = ()
-) -> list[bytes | PathWord] | Undistributable:
+def headers_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes | PathWord] | Undistributable:
     """The options under which the source itself is compiled in a tree elsewhere.
 
     Whoever runs it places each `PathWord` in its tree, runs in the mirrored working directory, puts

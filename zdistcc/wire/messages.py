@@ -214,7 +214,7 @@ class TreeJob(_Struct, frozen=True, kw_only=True, tag="tree-job"):
     entries that the job reads; content that the worker lacks is asked for by ``Need``.  ``cwd`` is absolute;
     ``source`` as the client's command has it.  ``search``: directories that the client's compiler searches by itself
     and the worker's would not, each with the option that adds it.  ``paths``: environment variables that hold
-    lists of directories.  ``dependencies``: whether ``args`` ask for a dependency file.  The other fields as in ``Job``.
+    lists of directories.  ``dependencies``: whether ``args`` ask for a dependency file.  Other fields as in ``Job``.
     """
 
     compiler: ShortText

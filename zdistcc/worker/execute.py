@@ -1,17 +1,22 @@
-"""Executes one order: a fresh directory, the text in it, the compiler in its own process group, the outputs read back.
+"""Executes one order: the compiler in its own process group, in a scratch directory that is gone afterwards.
 
-The directory is the compiler's working directory and is gone afterwards.  The text keeps its base name, because clang
-records it.  Limits are children.Limits; a compiler that exceeds them is an answer (:class:`Exceeded`), not a crash.
+Preprocessed text is written into the scratch directory, which is the compiler's working directory; it keeps its base
+name, because clang records it.  Sources are compiled where they stand in the client's tree: the tree's root takes the
+place of ``/`` in every path, prefix maps take it out of what the compiler records, and what is left of it in messages
+and dependency files is taken out here.  An output in which the root is still found is not the client's own and
+is refused (:class:`Leaked`).  Limits are children.Limits; a compiler that exceeds them is an answer
+(:class:`Exceeded`), not a crash.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +24,14 @@ from zdistcc import children
 from zdistcc.children import Ended, Limits
 from zdistcc.errors import InfraError
 from zdistcc.toolchain.identity import Family
+from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.wire.messages import Stage
-from zdistcc.worker.vet import Order
+from zdistcc.worker.depfile import as_on_client
+from zdistcc.worker.vet import Order, TreeOrder
 
 _STAGE_WORDS: Final = {Stage.OBJECT: b"-c", Stage.ASSEMBLY: b"-S"}
 _OUTPUT_NAMES: Final = {Stage.OBJECT: b"out.o", Stage.ASSEMBLY: b"out.s"}
+_DEPFILE: Final = b"out.d"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
 
 
@@ -31,20 +39,27 @@ class Exceeded(InfraError):
     """The compiler used more than it may."""
 
 
+class Leaked(InfraError):
+    """The tree's place on this worker found its way into an output."""
+
+
+class Escaped(InfraError):
+    """A path of the job leads out of the tree."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What came of an order: how the compiler ended, and the bytes of its main output (when it succeeded)."""
+    """What came of an order: how the compiler ended, and its outputs by kind (when it succeeded)."""
 
     ended: Ended
-    output: bytes
+    outputs: tuple[tuple[str, bytes], ...]
 
 
-def command(order: Order, driver: bytes) -> list[bytes]:
-    """Return the whole command line for ``order``, to be run in the directory that holds its text."""
-    mode = [b"--driver-mode=g++"] if order.offer.id.family is Family.CLANG and "++" in order.language else []
+def text_command(order: Order, driver: bytes) -> list[bytes]:
+    """Return the command line for preprocessed text, to be run in the directory that holds it."""
     return [
         driver,
-        *mode,
+        *_driver_mode(order),
         *order.args,
         b"-x",
         order.language.encode(),
@@ -55,30 +70,99 @@ def command(order: Order, driver: bytes) -> list[bytes]:
     ]
 
 
-async def execute(
+def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -> list[bytes]:
+    """Return the command line for sources in the tree at ``root``; outputs go to ``scratch``."""
+
+    def place(word: bytes | PathWord) -> bytes:
+        placed = word.placed(root=root, cwd=order.cwd) if isinstance(word, PathWord) else word
+        if placed is None:
+            raise Escaped("a path of the job leads out of its tree")
+        return placed
+
+    gcc = order.offer.id.family is Family.GCC
+    own_search = b"-nostdinc++" if gcc else b"-nostdinc"
+    return [
+        driver,
+        *_driver_mode(order),
+        *([b"--sysroot=" + root] if gcc else []),
+        b"-ffile-prefix-map=" + root + b"=",
+        *map(place, order.args),
+        *([own_search] if order.search else []),
+        *map(place, order.search),
+        b"-x",
+        order.language.encode(),
+        _STAGE_WORDS[order.stage],
+        b"-o",
+        os.path.join(scratch, _OUTPUT_NAMES[order.stage]),
+        *([b"-MF", os.path.join(scratch, _DEPFILE)] if order.dependencies else []),
+        place(PathWord(b"", order.source)),
+    ]
+
+
+def _driver_mode(order: Order | TreeOrder) -> list[bytes]:
+    return [b"--driver-mode=g++"] if order.offer.id.family is Family.CLANG and "++" in order.language else []
+
+
+async def execute_text(
     order: Order, driver: bytes, text: bytes, workspace: Path, limits: Limits, base_env: Mapping[bytes, bytes]
 ) -> Made:
     """Compile ``text``; :class:`Exceeded` when a limit was hit, :class:`InfraError` when nothing could be run."""
-    try:
-        directory = tempfile.mkdtemp(dir=workspace, prefix="job-").encode()
-    except OSError as error:
-        raise InfraError(f"no room to work in: {error.strerror}") from error
-    try:
-        source_dir = _place(text, directory, order.name)
+    with _scratch(workspace) as scratch:
+        cwd = _place(text, scratch, order.name)
         ended = await children.run(
-            command(order, driver),
-            env={**_SAFE_ENVIRONMENT, **base_env, **order.env, b"TMPDIR": directory},
-            cwd=source_dir,
+            text_command(order, driver),
+            env={**_SAFE_ENVIRONMENT, **base_env, **order.env, b"TMPDIR": scratch},
+            cwd=cwd,
             limits=limits,
             umask=0o077,
         )
         _mind_limits(ended, limits)
-        output = _read(os.path.join(directory, _OUTPUT_NAMES[order.stage])) if ended.ok else b""
-        return Made(ended=ended, output=output)
+        output = _read(os.path.join(scratch, _OUTPUT_NAMES[order.stage])) if ended.ok else b""
+        return Made(ended=ended, outputs=(("object", output),) if ended.ok else ())
+
+
+async def execute_tree(
+    order: TreeOrder, driver: bytes, root: bytes, workspace: Path, limits: Limits, base_env: Mapping[bytes, bytes]
+) -> Made:
+    """Compile a source in the tree at ``root``; raises as :func:`execute_text`, and :class:`Leaked`."""
+    cwd = root + order.cwd
+    lists = {
+        name: b":".join(root + part if part.startswith(b"/") else part for part in value.split(b":"))
+        for name, value in order.paths.items()
+    }
+    with _scratch(workspace) as scratch:
+        ended = await children.run(
+            tree_command(order, driver, root, scratch),
+            env={**_SAFE_ENVIRONMENT, **base_env, **order.env, **lists, b"PWD": cwd, b"TMPDIR": scratch},
+            cwd=cwd,
+            limits=limits,
+            umask=0o077,
+        )
+        _mind_limits(ended, limits)
+        ended = replace(ended, stdout=ended.stdout.replace(root, b""), stderr=ended.stderr.replace(root, b""))
+        outputs: list[tuple[str, bytes]] = []
+        if ended.ok:
+            output = _read(os.path.join(scratch, _OUTPUT_NAMES[order.stage]))
+            if root in output:
+                raise Leaked("the object names the directory in which this worker compiled it")
+            outputs.append(("object", output))
+            if order.dependencies:
+                made = _read(os.path.join(scratch, _DEPFILE))
+                outputs.append(("dependencies", as_on_client(made, root, order.offer.id.family)))
+        return Made(ended=ended, outputs=tuple(outputs))
+
+
+@contextlib.contextmanager
+def _scratch(workspace: Path) -> Iterator[bytes]:
+    """A directory for one job; trouble with the disk is the worker's fault, not the job's."""
+    try:
+        directory = tempfile.mkdtemp(dir=workspace, prefix="job-").encode()
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
     except OSError as error:
         raise InfraError(f"the worker's disk: {error.strerror}") from error
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _place(text: bytes, directory: bytes, name: bytes) -> bytes:

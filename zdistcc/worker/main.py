@@ -29,6 +29,8 @@ from zdistcc.discovery.advertise import Advertiser
 from zdistcc.discovery.browse import Browser
 from zdistcc.discovery.mdns import NoMulticast, open_responder
 from zdistcc.errors import UserError
+from zdistcc.store.blobs import BlobStore
+from zdistcc.store.trees import TreeStore
 from zdistcc.toolchain.inventory import Watched, refresh
 from zdistcc.toolchain.lookup import search_path
 from zdistcc.toolchain.probecache import ProbeCache
@@ -36,6 +38,7 @@ from zdistcc.wire import frames
 from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
 from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.sources import Sources
 
 COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
@@ -115,7 +118,9 @@ class Daemon:
 
     def __init__(self, config: Config, env: Mapping[str, str]) -> None:
         self.config = config
-        self.worker = Worker(settings_of(config, env))
+        settings = settings_of(config, env)
+        self._blobs = BlobStore(settings.workspace.parent / "sources", config.store_size)
+        self.worker = Worker(settings, Sources(self._blobs, TreeStore(self._blobs)))
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         self._probes = ProbeCache(paths.cache_dir(env) / "probes.json")
         self._watched: Watched | None = None
@@ -146,6 +151,7 @@ class Daemon:
             await self._drain()
         self.worker.stop()
         await asyncio.sleep(0)
+        self._blobs.close()
 
     def _hosts(self, chosen: tuple[nics.Interface, ...]) -> list[str]:
         if not self.config.interface:

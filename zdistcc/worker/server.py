@@ -18,6 +18,7 @@ from zdistcc import __version__
 from zdistcc.children import Limits
 from zdistcc.errors import InfraError, UserError
 from zdistcc.net.drive import RESTING, Link
+from zdistcc.store.tree import Tree
 from zdistcc.toolchain.identity import Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.wire import frames
@@ -25,14 +26,17 @@ from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
 from zdistcc.worker.admission import Admission, JobKey
-from zdistcc.worker.execute import Made, execute
+from zdistcc.worker.execute import Made, execute_text, execute_tree
 from zdistcc.worker.session import Session
-from zdistcc.worker.vet import Order
+from zdistcc.worker.sources import EntrySet, Sources
+from zdistcc.worker.vet import Order, TreeOrder
 
 FIRST_BYTES_TIMEOUT_S: Final = 5.0
 LOAD_INTERVAL_S: Final = 0.1
 """At most ten times a second, however many jobs come and go."""
 MAX_CLIENTS: Final = 512
+FEATURES: Final = ("headers",)
+"""What this worker can do beyond the first protocol: compile shipped sources."""
 _log = logging.getLogger("zdistcc.worker")
 
 
@@ -65,8 +69,9 @@ def info_of(offer: Offer) -> CompilerInfo:
 class Worker:
     """The state all sessions share; a ``session.Host``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Sources) -> None:
         self.settings = settings
+        self.sources = sources
         self.admission = Admission(settings.slots)
         self.sessions: set[Session] = set()
         self.jobs_done = 0
@@ -90,6 +95,7 @@ class Worker:
             queue=self.admission.queue_limit,
             compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
             machine=self.settings.machine,
+            features=FEATURES,
         )
 
     def offers(self) -> Sequence[Offer]:
@@ -107,21 +113,42 @@ class Worker:
         self._load_changed()
         return None
 
-    async def run(self, job: JobKey, order: Order, text: bytes, started: asyncio.Event) -> Made:
-        """Wait for a slot, then compile."""
+    async def run_text(self, job: JobKey, order: Order, text: bytes, started: Callable[[], None]) -> Made:
+        """Wait for a slot, then compile text."""
+        await self._turn(job, started)
+        made = await execute_text(
+            order, self._driver(order.offer), text, self.settings.workspace, self.settings.limits, self.settings.env
+        )
+        self.jobs_done += 1
+        return made
+
+    async def run_tree(
+        self, job: JobKey, order: TreeOrder, tree: Tree, files: EntrySet, started: Callable[[], None]
+    ) -> Made:
+        """Wait for a slot, then compile a source in its tree."""
+        driver = self._driver(order.offer)
+        self.sources.own_headers_agree(driver, order.offer.id, order.language, tree.root, files)
+        await self._turn(job, started)
+        made = await execute_tree(
+            order, driver, tree.root, self.settings.workspace, self.settings.limits, self.settings.env
+        )
+        self.jobs_done += 1
+        return made
+
+    async def _turn(self, job: JobKey, started: Callable[[], None]) -> None:
         turn = self._turns[job] = asyncio.get_running_loop().create_future()
         self._start(self.admission.ready(job))
         try:
             await turn
         finally:
             del self._turns[job]
-        started.set()
-        driver = next((compiler.driver for compiler in self._compilers if compiler.offer.id == order.offer.id), None)
-        if driver is None:
-            raise InfraError("the compiler was removed while the job waited")
-        made = await execute(order, driver, text, self.settings.workspace, self.settings.limits, self.settings.env)
-        self.jobs_done += 1
-        return made
+        started()
+
+    def _driver(self, offer: Offer) -> bytes:
+        for compiler in self._compilers:
+            if compiler.offer.id == offer.id:
+                return compiler.driver
+        raise InfraError("the compiler was removed while the job waited")
 
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""

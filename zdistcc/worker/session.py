@@ -1,7 +1,7 @@
 """One client's connection: its jobs from request to answer.
 
-A job's life: vetted, admitted, its text received (asked for, unless it came along) and verified, run when a
-slot is free, answered.  Every path ends in exactly one ``Result`` or ``Refuse``, unless the client cancels or
+A job's life: vetted, admitted, its input brought together (asked for, unless it came along) and verified, run when
+a slot is free, answered.  Every path ends in exactly one ``Result`` or ``Refuse``, unless the client cancels or
 goes: then its compilers are killed.
 
 Must not know: who else is connected (server.py), which sockets there are.
@@ -10,26 +10,33 @@ Must not know: who else is connected (server.py), which sockets there are.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
+from zdistcc.discovery.advert import printable
 from zdistcc.errors import InfraError, RemoteProtocolError
 from zdistcc.net.drive import Link
+from zdistcc.store.entries import Directory, Entry, File, Symlink
+from zdistcc.store.failures import StoreError, StoreFull
+from zdistcc.store.tree import Tree
 from zdistcc.toolchain.identity import Offer
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived
 from zdistcc.wire.messages import (
-    Blob,
     Body,
     Cancel,
+    DirectoryEntry,
+    FileEntry,
+    Files,
     Goodbye,
     Greeting,
     Hello,
     Job,
+    LinkEntry,
     Message,
     Need,
     Output,
@@ -38,19 +45,27 @@ from zdistcc.wire.messages import (
     Result,
     Started,
     Supply,
+    TreeJob,
 )
 from zdistcc.worker.admission import JobKey
-from zdistcc.worker.execute import Exceeded, Made
-from zdistcc.worker.vet import Order, examine
+from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made
+from zdistcc.worker.inbox import Inbox
+from zdistcc.worker.sources import EntrySet, ForeignHeader, Sources
+from zdistcc.worker.vet import Order, TreeOrder, examine, examine_tree
 
 HELLO_TIMEOUT_S: Final = 5.0
-TEXT_TIMEOUT_S: Final = 60.0
-"""How long an admitted job may wait for its text before its place is given to another."""
+CONTENT_TIMEOUT_S: Final = 60.0
+"""How long an admitted job may wait for content it asked for before its place is given to another."""
+MAX_ENTRIES: Final = 1 << 20
+MAX_SETS: Final = 1 << 17
+"""A connection's declared files; an agent that needs more connects anew."""
 _log = logging.getLogger("zdistcc.worker")
 
 
 class Host(Protocol):
     """What a session needs of the worker."""
+
+    sources: Sources
 
     def greeting(self) -> Greeting:
         """Return what to say first."""
@@ -61,8 +76,13 @@ class Host(Protocol):
     def admit(self, job: JobKey, session: Session) -> str | None:
         """Return ``None`` when the job may stay, else why not; ``draining`` among the whys."""
 
-    async def run(self, job: JobKey, order: Order, text: bytes, started: asyncio.Event) -> Made:
-        """Run ``order`` when a slot is free; ``started`` is set when it gets one."""
+    async def run_text(self, job: JobKey, order: Order, text: bytes, started: Callable[[], None]) -> Made:
+        """Compile text when a slot is free; ``started`` is called when there is one."""
+
+    async def run_tree(
+        self, job: JobKey, order: TreeOrder, tree: Tree, files: EntrySet, started: Callable[[], None]
+    ) -> Made:
+        """Compile a source in ``tree`` when a slot is free."""
 
     def leave(self, job: JobKey) -> None:
         """The job is over."""
@@ -70,12 +90,8 @@ class Host(Protocol):
 
 @dataclass(slots=True)
 class _Job:
-    message: Job
-    order: Order
-    born: float
-    text: asyncio.Future[bytes]
-    parts: list[bytes] = field(default_factory=list)
-    body: Body | None = None
+    label: str
+    inbox: Inbox = field(default_factory=Inbox)
     task: asyncio.Task[None] | None = None
 
 
@@ -87,7 +103,10 @@ class Session:
         self.number = number
         self.client = "?"
         self.link: Link | None = None
+        self._agent = ""
         self._jobs: dict[int, _Job] = {}
+        self._entries: list[Entry] = []
+        self._sets: dict[int, EntrySet] = {}
         self._greeted = False
         self._loop = asyncio.get_running_loop()
         self._hello_timer = self._loop.call_later(HELLO_TIMEOUT_S, self._no_hello)
@@ -113,16 +132,22 @@ class Session:
         match message:
             case Hello():
                 self._hello_timer.cancel()
-                self.client = message.name
+                self.client, self._agent = printable(message.name), message.agent
                 self._send(self.host.greeting())
                 self._greeted = True
                 _log.info(
                     "client connected session=%d client=%r version=%s", self.number, message.name, message.version
                 )
+            case Files():
+                self._declare(message)
             case Job():
-                self._begin(stream, message)
+                self._begin(stream, message, examine(message, self.host.offers()))
+            case TreeJob():
+                self._begin(stream, message, examine_tree(message, self.host.offers()))
             case Supply():
-                self._supply(stream, message)
+                job = self._jobs.get(stream)
+                if job is not None:
+                    job.inbox.announce(message.blobs)
             case Cancel():
                 self._cancel(stream)
             case Goodbye():
@@ -131,12 +156,10 @@ class Session:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
     def on_chunk(self, chunk: ChunkReceived) -> None:
-        """Collect a text."""
+        """Collect content."""
         job = self._jobs.get(chunk.stream)
-        if job is not None and job.body is not None:
-            job.parts.append(chunk.data)
-            if chunk.last:
-                self._text_arrived(job)
+        if job is not None:
+            job.inbox.chunk(chunk.slot, chunk.data, chunk.last)
 
     def on_lost(self, cause: InfraError) -> None:
         """The client went: nobody waits for its jobs."""
@@ -145,12 +168,22 @@ class Session:
         for stream in list(self._jobs):
             self._cancel(stream)
 
+    def _declare(self, message: Files) -> None:
+        """Take entries and sets that jobs will name; nonsense ends the connection."""
+        if len(self._entries) + len(message.entries) > MAX_ENTRIES or len(self._sets) + len(message.sets) > MAX_SETS:
+            raise RemoteProtocolError("more files are declared than one connection may")
+        self._entries += map(_entry_of, message.entries)
+        for each in message.sets:
+            try:
+                self._sets[each.number] = EntrySet(entries=tuple(map(self._entries.__getitem__, each.members)))
+            except IndexError:
+                raise RemoteProtocolError("a set of files names one that was not declared") from None
+
     # --- a job ----------------------------------------------------------------------------------
 
-    def _begin(self, stream: int, message: Job) -> None:
-        examined = examine(message, self.host.offers())
-        if isinstance(examined, Refuse):
-            self._refuse(stream, examined)
+    def _begin(self, stream: int, message: Job | TreeJob, order: Order | TreeOrder | Refuse) -> None:
+        if isinstance(order, Refuse):
+            self._refuse(stream, order)
             return
         why_not = self.host.admit((self.number, stream), self)
         if why_not is not None:
@@ -159,96 +192,84 @@ class Session:
                 stream, Refuse(code=code, sentence=why_not, remedy="another worker, or this one a little later")
             )
             return
-        job = _Job(message=message, order=examined, born=time.monotonic(), text=self._loop.create_future())
-        self._jobs[stream] = job
-        job.task = asyncio.ensure_future(self._work(stream, job))
-        if message.eager:
-            job.body = message.source.body
-            if not job.body.packed:
-                self._text_arrived(job)
+        job = self._jobs[stream] = _Job(label=printable(message.label, 200))
+        if isinstance(message, TreeJob) and isinstance(order, TreeOrder):
+            work = self._work(stream, job, partial(self._make_from_tree, stream, job, message, order))
         else:
-            self._send(Need(digests=(message.source.digest,)), stream)
+            assert isinstance(message, Job) and isinstance(order, Order)
+            work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order))
+        job.task = asyncio.ensure_future(work)
 
-    def _supply(self, stream: int, message: Supply) -> None:
-        job = self._jobs.get(stream)
-        if job is None:
-            return
-        wanted: Blob = job.message.source
-        if job.body is not None or len(message.blobs) != 1 or message.blobs[0].digest != wanted.digest:
-            self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence="that content was not asked for"))
-            return
-        job.body = message.blobs[0].body
-        if not job.body.packed:
-            self._text_arrived(job)
+    async def _make_from_text(self, stream: int, job: _Job, message: Job, order: Order) -> Made:
+        digest = message.source.digest
+        if message.eager:
+            content = await self._arrival(job.inbox.expect((digest,)), lambda: job.inbox.announce((message.source,)))
+        else:
+            content = await self._fetch(stream, job, (digest,))
+        return await self.host.run_text(
+            (self.number, stream), order, content[digest], lambda: self._send(Started(), stream)
+        )
 
-    def _text_arrived(self, job: _Job) -> None:
-        assert job.body is not None
-        try:
-            text = codecs.unpack(job.body.codec, b"".join(job.parts), job.body.raw)
-            if hashlib.sha256(text).digest() != job.message.source.digest:
-                raise RemoteProtocolError("the text does not have the digest that was announced")
-        except RemoteProtocolError as error:
-            if not job.text.done():
-                job.text.set_exception(error)
-            return
-        job.parts.clear()
-        if not job.text.done():
-            job.text.set_result(text)
-
-    async def _work(self, stream: int, job: _Job) -> None:
-        """Carry one job from its text to its answer."""
-        key = (self.number, stream)
-        try:
-            async with asyncio.timeout(TEXT_TIMEOUT_S):
-                text = await job.text
-            waited = time.monotonic()
-            started = asyncio.Event()
-            telling = asyncio.ensure_future(self._tell_started(stream, started))
-            try:
-                made = await self.host.run(key, job.order, text, started)
-            finally:
-                telling.cancel()
-            self._answer(stream, job, made, waited)
-        except TimeoutError:
-            self._refuse(stream, Refuse(code=RefusalCode.LIMIT, sentence="the text of the job did not arrive"))
-        except Exceeded as error:
-            self._refuse(
-                stream,
-                Refuse(
-                    code=RefusalCode.LIMIT, sentence=str(error), remedy="raise job_seconds, job_memory or job_output"
-                ),
+    async def _make_from_tree(self, stream: int, job: _Job, message: TreeJob, order: TreeOrder) -> Made:
+        files = self._sets.get(message.files)
+        if files is None:
+            raise RemoteProtocolError("the job names a set of files that was not declared")
+        sources = self.host.sources
+        with sources.tree(self._agent, message.epoch) as tree:
+            await sources.materialise(tree, files, lambda digests: self._fetch(stream, job, digests))
+            made = await self.host.run_tree(
+                (self.number, stream), order, tree, files, lambda: self._send(Started(), stream)
             )
+            sources.believe(tree, files)
+        sources.tidy()
+        return made
+
+    async def _fetch(self, stream: int, job: _Job, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Ask the client for content."""
+        return await self._arrival(job.inbox.expect(digests), lambda: self._send(Need(digests=tuple(digests)), stream))
+
+    @staticmethod
+    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]], ask: Callable[[], None]) -> Mapping[bytes, bytes]:
+        ask()
+        try:
+            async with asyncio.timeout(CONTENT_TIMEOUT_S):
+                return await coming
+        except TimeoutError:
+            raise InfraError("what the job needs did not arrive") from None
+
+    async def _work(self, stream: int, job: _Job, make: Callable[[], Awaitable[Made]]) -> None:
+        """Carry one job to its answer."""
+        begun = time.monotonic()
+        try:
+            self._answer(stream, job, await make(), begun)
         except InfraError as error:
-            self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence=str(error)))
+            self._refuse(stream, refusal_for(error))
+        except Exception:
+            _log.exception("a bug in the worker session=%d job=%d", self.number, stream)
+            self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence="a bug; the worker's log has it"))
         finally:
             self._jobs.pop(stream, None)
-            self.host.leave(key)
+            self.host.leave((self.number, stream))
 
-    async def _tell_started(self, stream: int, started: asyncio.Event) -> None:
-        await started.wait()
-        self._send(Started(), stream)
-
-    def _answer(self, stream: int, job: _Job, made: Made, waited: float) -> None:
+    def _answer(self, stream: int, job: _Job, made: Made, begun: float) -> None:
         ended = made.ended
-        codec, packed = codecs.pack(made.output)
-        outputs = (
-            (Output(kind="object", body=Body(raw=len(made.output), packed=len(packed), codec=codec)),)
-            if ended.ok
-            else ()
-        )
+        packed = [codecs.pack(data) for _, data in made.outputs]
         result = Result(
             status=ended.status,
             stdout=ended.stdout[: 1 << 20],
-            stderr=ended.stderr,
-            outputs=outputs,
+            stderr=ended.stderr[: 1 << 20],
+            outputs=tuple(
+                Output(kind=kind, body=Body(raw=len(data), packed=len(wire), codec=codec))
+                for (kind, data), (codec, wire) in zip(made.outputs, packed, strict=True)
+            ),
             cpu_ms=round(ended.cpu_s * 1000),
             wall_ms=round(ended.wall_s * 1000),
-            queue_ms=max(0, round((time.monotonic() - waited - ended.wall_s) * 1000)),
+            queue_ms=max(0, round((time.monotonic() - begun - ended.wall_s) * 1000)),
         )
-        self._send(result, stream, [packed] if ended.ok else [])
+        self._send(result, stream, [wire for _, wire in packed])
         _log.info(
-            "job done session=%d job=%d client=%r file=%r status=%d cpu=%.2f wall=%.2f bytes=%d",
-            self.number, stream, self.client, job.message.label, ended.status, ended.cpu_s, ended.wall_s, len(packed),
+            "job done session=%d job=%d client=%r file=%r status=%d cpu=%.2f wall=%.2f",
+            self.number, stream, self.client, job.label, ended.status, ended.cpu_s, ended.wall_s,
         )  # fmt: skip
 
     def _refuse(self, stream: int, refusal: Refuse) -> None:
@@ -277,3 +298,28 @@ class Session:
     def _no_hello(self) -> None:
         if self.link is not None:
             self.link.lose(RemoteProtocolError("no greeting came"))
+
+
+def _entry_of(told: FileEntry | LinkEntry | DirectoryEntry) -> Entry:
+    match told:
+        case FileEntry():
+            return File(path=told.path, digest=told.digest, mtime_s=told.mtime_s or None, size=told.size)
+        case LinkEntry():
+            return Symlink(path=told.path, target=told.target)
+        case DirectoryEntry():
+            return Directory(path=told.path)
+
+
+def refusal_for(error: InfraError) -> Refuse:
+    """Return the refusal that says ``error`` to the client."""
+    match error:
+        case Exceeded():
+            return Refuse(
+                code=RefusalCode.LIMIT, sentence=str(error), remedy="raise job_seconds, job_memory or job_output"
+            )
+        case StoreFull():
+            return Refuse(code=RefusalCode.STORE_FULL, sentence=str(error), remedy="raise store_size")
+        case StoreError() | ForeignHeader() | Leaked() | Escaped():
+            return Refuse(code=RefusalCode.TREE, sentence=str(error)[:1000])
+        case _:
+            return Refuse(code=RefusalCode.INTERNAL, sentence=str(error)[:1000])

@@ -1,0 +1,144 @@
+"""The canary: one small trial compile for each pair of compilers, before any job of a build is trusted to the pair.
+
+The trial is compiled here and there from its sources, with everything a debugger may want (``-g3`` records every
+predefined macro), and the two objects have to be equal to the byte.  Where they are not, or where the worker's
+compiler is another build than ours, only what the trial has shown to be equal is used.
+
+Must not know: how jobs are scheduled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from zdistcc import children
+from zdistcc.errors import InfraError
+from zdistcc.toolchain.identity import CompilerId
+from zdistcc.wire.control import LaunchFlag, LaunchRequest
+
+TRIALS: Final = {
+    "c": (
+        b"canary.c",
+        b"""#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+struct pair { int first; long second; double third; };
+static int weigh(const struct pair *pairs, size_t count) {
+    int sum = 0;
+    for (size_t i = 0; i < count; i++) sum += pairs[i].first * (int)pairs[i].second + (int)pairs[i].third;
+    return sum;
+}
+int canary(const char *name) {
+    struct pair pairs[4] = {{1, 2, 3.5}, {INT_MAX, 1, 0.1}, {(int)strlen(name), 7, 1e9}, {0, 0, 0}};
+    printf("%s:%d %s\\n", __FILE__, __LINE__, name);
+    return weigh(pairs, sizeof pairs / sizeof pairs[0]);
+}
+""",
+    ),
+    "c++": (
+        b"canary.cc",
+        b"""#include <climits>
+#include <cstdio>
+#include <string>
+#include <vector>
+namespace { struct Counter { int n = 0; int operator()(const std::string& s) { return n += int(s.size()); } }; }
+template <typename T> T sum(const std::vector<T>& v) { T t{}; for (const auto& x : v) t += x; return t; }
+int canary(const char* name) {
+    std::vector<std::string> words{name, "canary", __FILE__};
+    Counter counter;
+    for (auto& word : words) { counter(word); word += 'x'; }
+    try { std::printf("%s\\n", sum(words).c_str()); } catch (...) { return INT_MIN; }
+    return counter.n;
+}
+""",
+    ),
+}
+_BASE_LANGUAGE: Final = {"objective-c": "c", "objective-c++": "c++", "assembler": "c"}
+_FLAGS: Final = (b"-O2", b"-g3", b"-Wall")
+
+Trial = Callable[[LaunchRequest], Awaitable[bytes | None]]
+"""Compiles a request on the worker in question from its sources; ``None`` when that is not possible."""
+
+
+class Canaries:
+    """Which pairs have proved themselves."""
+
+    def __init__(self, directory: Path, env: Mapping[bytes, bytes]) -> None:
+        self._directory = directory
+        self._env = env
+        self._local: dict[tuple[bytes, str], asyncio.Task[bytes | None]] = {}
+        self._pairs: dict[tuple[CompilerId, CompilerId, str], asyncio.Task[bool]] = {}
+
+    async def agree(self, driver: bytes, here: CompilerId, there: CompilerId, language: str, trial: Trial) -> bool:
+        """Return whether the compilers make the same object of the same sources; asks each pair once.
+
+        Raises the :class:`InfraError` that kept the trial from being made; it is made anew the next time.
+        """
+        language = _BASE_LANGUAGE.get(language, language)
+        key = here, there, language
+        task = self._pairs.get(key)
+        if task is None:
+            task = self._pairs[key] = asyncio.ensure_future(self._try(driver, language, trial))
+        try:
+            return await asyncio.shield(task)
+        except InfraError:
+            self._pairs.pop(key, None)
+            raise
+        except asyncio.CancelledError:
+            if task.cancelled():
+                self._pairs.pop(key, None)
+            raise
+
+    def known(self, here: CompilerId, there: CompilerId, language: str) -> bool | None:
+        """Return what the pair has shown, ``None`` when it has not been tried."""
+        task = self._pairs.get((here, there, _BASE_LANGUAGE.get(language, language)))
+        return (
+            task.result()
+            if task is not None and task.done() and not task.cancelled() and not task.exception()
+            else None
+        )
+
+    async def _try(self, driver: bytes, language: str, trial: Trial) -> bool:
+        name, _ = TRIALS[language]
+        local = self._local.get((driver, language))
+        if local is None:
+            local = self._local[driver, language] = asyncio.ensure_future(self._compile_here(driver, language))
+        expected = await asyncio.shield(local)
+        if expected is None:
+            return False
+        return await trial(self._request(driver, name)) == expected
+
+    def _request(self, driver: bytes, name: bytes) -> LaunchRequest:
+        return LaunchRequest(
+            cwd=os.fsencode(self._directory),
+            compiler=driver,
+            argv=(driver, *_FLAGS, b"-c", name, b"-o", b"canary.o"),
+            env={key: value for key, value in self._env.items() if key in (b"PATH", b"HOME")},
+            flags=LaunchFlag(0),
+            umask=0o077,
+            pid=0,
+        )
+
+    async def _compile_here(self, driver: bytes, language: str) -> bytes | None:
+        name, text = TRIALS[language]
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            (self._directory / os.fsdecode(name)).write_bytes(text)
+            output = self._directory / f"here-{os.getpid()}-{language}.o"
+            request = self._request(driver, name)
+            words = [driver, *_FLAGS, b"-c", name, b"-o", os.fsencode(output)]
+            ended = await children.run(words, env=request.env, cwd=request.cwd)
+            if not ended.ok:
+                return None
+            try:
+                return output.read_bytes()
+            finally:
+                output.unlink()
+        except OSError:
+            return None
