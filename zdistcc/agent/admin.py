@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from zdistcc.agent.headers import Bundle
-from zdistcc.agent.job import Farm
+from zdistcc.agent.job import Farm, not_as_text
 from zdistcc.agent.plan import Stay
 from zdistcc.agent.roster import Entry, Roster, offers_of
 from zdistcc.config import Config
@@ -141,7 +141,7 @@ async def explain(
     if not isinstance(plan, Stay) and config.mode == "headers":
         bundle = await farm.shelf.bundle(plan, question.request())
     if not isinstance(plan, Stay) and isinstance(bundle, Stay) and not plan.text_fits:
-        plan = Stay(reason=Reason.SOURCE_COLUMNS, detail=f"{bundle.reason.text} {bundle.detail}".strip())
+        plan = Stay(reason=not_as_text(plan), detail=f"{bundle.reason.text} {bundle.detail}".strip())
     took_ms = round((time.monotonic() - begun) * 1000, 2)
     if isinstance(plan, Stay):
         return {

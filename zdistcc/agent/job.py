@@ -33,6 +33,7 @@ from zdistcc.schedule.decisions import Grant
 from zdistcc.schedule.events import Blame, JobId, WorkerId
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.invocation import Stage
+from zdistcc.toolchain.options import Side
 from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
@@ -56,6 +57,11 @@ _BLAME: Final = {
     RefusalCode.LIMIT: Blame.FINAL,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
+}
+_SIDE_REASONS: Final = {
+    Side.DWO: Reason.SPLIT_DWARF,
+    Side.GCNO: Reason.COVERAGE,
+    Side.SU: Reason.STACK_USAGE,
 }
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
@@ -164,7 +170,7 @@ class JobRun:
             return Here(reason=plan.reason, detail=plan.detail)
         why_no_headers = await self._gather(plan)
         if why_no_headers is not None and not plan.text_fits:
-            return Here(reason=Reason.SOURCE_COLUMNS, detail=why_no_headers.word)
+            return Here(reason=not_as_text(plan), detail=why_no_headers.word)
         try:
             return await self._attempt(plan)
         finally:
@@ -218,7 +224,7 @@ class JobRun:
                     raise
                 await self._doubt(plan, error)
         if not plan.text_fits:
-            reason = Reason.SOURCE_COLUMNS if agreed else Reason.CANARY
+            reason = not_as_text(plan) if agreed else Reason.CANARY
             raise _Unfit(f"{reason.word}: {reason.text}")
         if grant.offer.id != plan.compiler.id and self._config.fidelity is Fidelity.EXACT and not agreed:
             raise _Unfit(f"{Reason.CANARY.word}: {Reason.CANARY.text}")
@@ -330,8 +336,13 @@ class JobRun:
             return Done(status=result.status, stdout=result.stdout, stderr=stderr)
         made = dict(zip((output.kind for output in result.outputs), answer.outputs, strict=True))
         wanted = {"object": plan.output}
-        if mode == "headers" and plan.invocation.depfile is not None:
-            wanted = {"dependencies": os.path.join(self._request.cwd, plan.invocation.depfile.path), **wanted}
+        if mode == "headers":
+            beside: dict[str, bytes] = {
+                each.side.value: each.path for each in plan.invocation.side_outputs if each.side.value in made
+            }
+            if plan.invocation.depfile is not None:
+                beside["dependencies"] = plan.invocation.depfile.path
+            wanted = {**{kind: os.path.join(self._request.cwd, path) for kind, path in beside.items()}, **wanted}
         if made.keys() != wanted.keys():
             return Here(reason=Reason.INTERNAL, detail=f"{worker} returned {', '.join(made) or 'nothing'}")
         try:
@@ -372,6 +383,7 @@ async def send_tree(shelf: Shelf, remote: Remote, grant: Grant, plan: Plan, bund
     """Have a job done from its sources; raises as :meth:`Remote.compile_tree`."""
     invocation = plan.invocation
     closure = bundle.closure
+    sides = tuple((each.side.value, each.path) for each in invocation.side_outputs)
     message = messages.TreeJob(
         compiler=grant.offer.id.build_id,
         target=plan.need.compiler.target,
@@ -386,14 +398,28 @@ async def send_tree(shelf: Shelf, remote: Remote, grant: Grant, plan: Plan, bund
         source=invocation.source,
         cwd=bundle.cwd,
         epoch=bundle.epoch,
-        files=remote.declare(closure),
+        files=remote.declare(closure, output_directory(plan) if sides else b""),
         search=bundle.search,
         dependencies=invocation.depfile is not None,
+        output=invocation.output if sides else b"",
+        sides=sides,
         env=_environment(plan) + bundle.env,
         paths=tuple((name.decode("ascii", "replace"), value) for name, value in bundle.paths),
         label=_label(plan),
     )
     return await remote.compile_tree(message, lambda digests: shelf.supply(closure, digests))
+
+
+def output_directory(plan: Plan) -> bytes:
+    """Return the real directory of a job's output."""
+    return os.path.realpath(os.path.dirname(plan.output))
+
+
+def not_as_text(plan: Plan) -> Reason:
+    """Return why preprocessed text will not do for ``plan``."""
+    for each in plan.invocation.side_outputs:
+        return _SIDE_REASONS[each.side]
+    return Reason.SOURCE_COLUMNS
 
 
 def _stage(plan: Plan) -> messages.Stage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,14 +19,22 @@ from zdistcc.errors import Reason
 from zdistcc.schedule.events import Need
 from zdistcc.toolchain import families, rebuild
 from zdistcc.toolchain.identity import Family, Match
-from zdistcc.toolchain.invocation import Invocation, scan
+from zdistcc.toolchain.invocation import NOTHING, Invocation, scan
 from zdistcc.toolchain.languages import Driver, Language
-from zdistcc.toolchain.options import Undistributable
+from zdistcc.toolchain.options import Side, Undistributable
 from zdistcc.toolchain.probe import Probed, ProbeFailure
 from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
 MAX_RESPONSE_FILE_BYTES: Final = 4 << 20
+SIDES: Final[Mapping[Family, frozenset[Side]]] = {
+    Family.GCC: frozenset({Side.DWO, Side.SU}),
+    Family.CLANG: frozenset({Side.DWO, Side.SU, Side.GCNO}),
+    Family.INTEL: NOTHING,
+    Family.SUN: NOTHING,
+    Family.UNKNOWN: NOTHING,
+}
+"""Further outputs that come back.  GCC's coverage notes do not: with the object they name the directory it ran in."""
 _COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
 _LANGUAGES: Final = {
     Language.C_TEXT: "c",
@@ -86,6 +95,7 @@ class Planner:
             driver=driver_kind(request),
             env=request.env,
             read_file=lambda name: read_response_file(request.cwd, name),
+            allow_side_outputs=SIDES[compiler.id.family] if config.mode == "headers" else NOTHING,
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
@@ -102,7 +112,7 @@ class Planner:
             output=output,
             machine=machine,
             colour=colour_words(invocation, request),
-            text_fits=invocation.text_exact or (config.fidelity is Fidelity.CODE and invocation.debug),
+            text_fits=text_fits(invocation, config.fidelity),
         )
 
     @staticmethod
@@ -131,6 +141,15 @@ class Planner:
                 path=compiler.path, reason=Reason.NATIVE_UNKNOWN, sentence="would record its options in another order"
             )
         return expansion.words
+
+
+def text_fits(invocation: Invocation, fidelity: Fidelity) -> bool:
+    """Return whether compiling preprocessed text gives what ``fidelity`` asks for."""
+    if invocation.text_exact:
+        return True
+    if fidelity is Fidelity.EXACT or invocation.side_outputs or not invocation.debug:
+        return False
+    return not any(arg.words[0].startswith(b"-fsanitize") for arg in invocation.args)
 
 
 def driver_kind(request: LaunchRequest) -> Driver:

@@ -83,7 +83,7 @@ class Remote:
         self._on_gone = on_gone
         self._pending: dict[int, _Pending] = {}
         self._entries: dict[FileEntry | LinkEntry | DirectoryEntry, int] = {}
-        self._sets: dict[int, int] = {}
+        self._sets: dict[tuple[int, bytes], int] = {}
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
@@ -122,14 +122,20 @@ class Remote:
             if not self._pending:
                 self.link.watch(RESTING)
 
-    def declare(self, closure: Closure) -> int:
-        """Return the number under which the worker knows ``closure``, telling it what it has not been told."""
-        number = self._sets.get(closure.serial)
+    def declare(self, closure: Closure, directory: bytes = b"") -> int:
+        """Return the number under which the worker knows ``closure`` (with ``directory``, where outputs are written).
+
+        Tells it what it has not been told.
+        """
+        key = closure.serial, directory
+        number = self._sets.get(key)
         if number is not None:
             return number
         fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
         members = [self._number_of(entry, fresh) for entry in entries_of(closure)]
-        number = self._sets[closure.serial] = len(self._sets)
+        if directory:
+            members.append(self._number_of(DirectoryEntry(path=directory), fresh))
+        number = self._sets[key] = len(self._sets)
         for start in range(0, len(fresh), MAX_ENTRIES_A_MESSAGE):
             self.link.send(Files(entries=tuple(fresh[start : start + MAX_ENTRIES_A_MESSAGE])))
         self.link.send(Files(sets=(FileSet(number=number, members=tuple(members)),)))

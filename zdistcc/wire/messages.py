@@ -214,7 +214,9 @@ class TreeJob(_Struct, frozen=True, kw_only=True, tag="tree-job"):
     entries that the job reads; content that the worker lacks is asked for by ``Need``.  ``cwd`` is absolute;
     ``source`` as the client's command has it.  ``search``: directories that the client's compiler searches by itself
     and the worker's would not, each with the option that adds it.  ``paths``: environment variables that hold
-    lists of directories.  ``dependencies``: whether ``args`` ask for a dependency file.  Other fields as in ``Job``.
+    lists of directories.  ``dependencies``: whether ``args`` ask for a dependency file.  ``sides``: further files that
+    the compiler writes, by kind (``dwo``, ``gcno``, ``su``); with them it is given ``output`` as the client's command
+    has it, because their names follow from it and are recorded.  Other fields as in ``Job``.
     """
 
     compiler: ShortText
@@ -228,6 +230,8 @@ class TreeJob(_Struct, frozen=True, kw_only=True, tag="tree-job"):
     files: Count
     search: Annotated[tuple[tuple[ShortText, Path], ...], msgspec.Meta(max_length=64)] = ()
     dependencies: bool = False
+    output: Word = b""
+    sides: Annotated[tuple[tuple[ShortText, Path], ...], msgspec.Meta(max_length=8)] = ()
     env: Annotated[tuple[tuple[ShortText, Word], ...], msgspec.Meta(max_length=64)] = ()
     paths: Annotated[tuple[tuple[ShortText, Word], ...], msgspec.Meta(max_length=8)] = ()
     label: Text = ""

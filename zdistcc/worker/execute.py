@@ -74,11 +74,9 @@ def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -
     """Return the command line for sources in the tree at ``root``; outputs go to ``scratch``."""
 
     def place(word: bytes | PathWord) -> bytes:
-        placed = word.placed(root=root, cwd=order.cwd) if isinstance(word, PathWord) else word
-        if placed is None:
-            raise Escaped("a path of the job leads out of its tree")
-        return placed
+        return _placed(word, root, order.cwd) if isinstance(word, PathWord) else word
 
+    output = place(order.output) if order.output else os.path.join(scratch, _OUTPUT_NAMES[order.stage])
     gcc = order.offer.id.family is Family.GCC
     own_search = b"-nostdinc++" if gcc else b"-nostdinc"
     return [
@@ -93,10 +91,27 @@ def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -
         order.language.encode(),
         _STAGE_WORDS[order.stage],
         b"-o",
-        os.path.join(scratch, _OUTPUT_NAMES[order.stage]),
+        output,
+        *_counters(order),
         *([b"-MF", os.path.join(scratch, _DEPFILE)] if order.dependencies else []),
         place(PathWord(b"", order.source)),
     ]
+
+
+def _placed(word: PathWord, root: bytes, cwd: bytes) -> bytes:
+    placed = word.placed(root=root, cwd=cwd)
+    if placed is None:
+        raise Escaped("a path of the job leads out of its tree")
+    return placed
+
+
+def _counters(order: TreeOrder) -> list[bytes]:
+    """Clang: the name of the coverage counters, which the object records whole, as it is on the client."""
+    notes = dict(order.sides).get("gcno")
+    if notes is None or order.offer.id.family is not Family.CLANG:
+        return []
+    counters = os.path.join(order.cwd, notes.path.removesuffix(b".gcno") + b".gcda")
+    return [b"-Xclang", b"-coverage-data-file", b"-Xclang", counters]
 
 
 def _driver_mode(order: Order | TreeOrder) -> list[bytes]:
@@ -130,7 +145,7 @@ async def execute_tree(
         name: b":".join(root + part if part.startswith(b"/") else part for part in value.split(b":"))
         for name, value in order.paths.items()
     }
-    with _scratch(workspace) as scratch:
+    with _scratch(workspace) as scratch, _written_beside(order, root) as beside:
         ended = await children.run(
             tree_command(order, driver, root, scratch),
             env={**_SAFE_ENVIRONMENT, **base_env, **order.env, **lists, b"PWD": cwd, b"TMPDIR": scratch},
@@ -142,14 +157,36 @@ async def execute_tree(
         ended = replace(ended, stdout=ended.stdout.replace(root, b""), stderr=ended.stderr.replace(root, b""))
         outputs: list[tuple[str, bytes]] = []
         if ended.ok:
-            output = _read(os.path.join(scratch, _OUTPUT_NAMES[order.stage]))
-            if root in output:
-                raise Leaked("the object names the directory in which this worker compiled it")
-            outputs.append(("object", output))
+            made = beside or {"object": os.path.join(scratch, _OUTPUT_NAMES[order.stage])}
+            outputs = _read_those_there(made)
+            if any(root in output for _, output in outputs):
+                raise Leaked("an output names the directory in which this worker compiled it")
             if order.dependencies:
-                made = _read(os.path.join(scratch, _DEPFILE))
-                outputs.append(("dependencies", as_on_client(made, root, order.offer.id.family)))
+                rules = _read(os.path.join(scratch, _DEPFILE))
+                outputs.append(("dependencies", as_on_client(rules, root, order.offer.id.family)))
         return Made(ended=ended, outputs=tuple(outputs))
+
+
+@contextlib.contextmanager
+def _written_beside(order: TreeOrder, root: bytes) -> Iterator[dict[str, bytes]]:
+    """Where in the tree the compiler writes, by kind; whatever it wrote there is removed at the end.
+
+    Nothing of the client's may be in that place: an output is never an input.
+    """
+    if order.output is None:
+        yield {}
+        return
+    cwd = root + order.cwd
+    words = {"object": order.output, **dict(order.sides)}
+    places = {kind: os.path.join(cwd, _placed(word, root, order.cwd)) for kind, word in words.items()}
+    if any(os.path.lexists(path) for path in places.values()):
+        raise Escaped("an output of the job lies where its tree has a file")
+    try:
+        yield places
+    finally:
+        for path in places.values():
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 @contextlib.contextmanager
@@ -171,6 +208,11 @@ def _place(text: bytes, directory: bytes, name: bytes) -> bytes:
     with open(os.path.join(source_dir, name), "wb") as file:
         file.write(text)
     return source_dir
+
+
+def _read_those_there(places: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """The object, and of further outputs those that the compiler found it had reason to write."""
+    return [(kind, _read(path)) for kind, path in places.items() if kind == "object" or os.path.exists(path)]
 
 
 def _read(path: bytes) -> bytes:

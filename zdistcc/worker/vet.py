@@ -16,6 +16,7 @@ from typing import Final
 from zdistcc.toolchain.environment import VARIABLES, EnvEffect
 from zdistcc.toolchain.identity import Offer
 from zdistcc.toolchain.languages import Language
+from zdistcc.toolchain.options import Side
 from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.toolchain.vetting import Refused, vet, vet_headers
 from zdistcc.wire.messages import Job, PathArg, RefusalCode, Refuse, Stage, TreeJob
@@ -36,6 +37,7 @@ _SEARCH_OPTIONS: Final = {
     "-internal-isystem": (b"-Xclang", b"-internal-isystem", b"-Xclang"),
     "-internal-externc-isystem": (b"-Xclang", b"-internal-externc-isystem", b"-Xclang"),
 }
+_SIDES: Final = {side.value: side for side in Side}
 _MAX_VALUE_BYTES: Final = 4096
 _SOURCE_LANGUAGES: Final = frozenset(language.value.decode() for language in Language if not language.preprocessed)
 _TEXT_LANGUAGES: Final = frozenset(language.value.decode() for language in Language if language.preprocessed)
@@ -58,7 +60,8 @@ class TreeOrder:
     """A job on shipped sources that may be run; paths are the client's until a tree's root is known.
 
     ``search`` are whole words for the directories that the client's compiler searches by itself, each path marked;
-    ``paths`` environment variables whose value is a list of directories.
+    ``paths`` environment variables whose value is a list of directories.  ``output`` is only given together with
+    ``sides``, the files that are written beside it.
     """
 
     offer: Offer
@@ -71,6 +74,8 @@ class TreeOrder:
     env: dict[bytes, bytes]
     paths: dict[bytes, bytes]
     dependencies: bool
+    output: PathWord | None
+    sides: tuple[tuple[str, PathWord], ...]
 
 
 def examine_tree(job: TreeJob, offers: Sequence[Offer]) -> TreeOrder | Refuse:
@@ -83,7 +88,11 @@ def examine_tree(job: TreeJob, offers: Sequence[Offer]) -> TreeOrder | Refuse:
     if b"\0" in job.source or job.source.startswith((b"-", b"@")) or not _is_plain(job.cwd):
         return _bad("the source or the working directory cannot be used")
     words = [PathWord(word.before, word.path, word.after) if isinstance(word, PathArg) else word for word in job.args]
-    args = vet_headers(words, family=offer.id.family)
+    if any(kind not in _SIDES for kind, _ in job.sides) or bool(job.sides) is not bool(job.output):
+        return _bad("the job names outputs that this worker does not make")
+    args = vet_headers(
+        words, family=offer.id.family, allow_side_outputs=frozenset(_SIDES[kind] for kind, _ in job.sides)
+    )
     if isinstance(args, Refused):
         return _bad_word(args)
     search: list[bytes | PathWord] = []
@@ -102,6 +111,8 @@ def examine_tree(job: TreeJob, offers: Sequence[Offer]) -> TreeOrder | Refuse:
         env=_environment(job.env, _SOURCE_ENVIRONMENT),
         paths=_environment(job.paths, PATH_VARIABLES),
         dependencies=job.dependencies,
+        output=PathWord(b"", job.output) if job.output else None,
+        sides=tuple((kind, PathWord(b"", path)) for kind, path in job.sides),
     )
 
 
