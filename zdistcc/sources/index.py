@@ -50,8 +50,8 @@ from zdistcc.sources.world import Directory, Marker, Subject, World, read_stable
 
 ATTEMPTS: Final = 5
 MAX_REMEMBERED_CHECKS: Final = 4_000_000  # 8 bytes each, over all plans
-MAX_CONTEXTS: Final = 256
-MAX_PATHS: Final = 200_000
+MAX_CONTEXTS: Final = 64  # about a megabyte each
+MAX_PATHS: Final = 60_000  # two kilobytes each
 MAX_MISSES: Final = 4_096
 
 _PREPROCESSED: Final = frozenset(

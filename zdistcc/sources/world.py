@@ -13,7 +13,8 @@ sources changes the directory's time, but no answer.  ``version`` moves only if 
 Must not know: directives' meaning, search order, compilers.
 Rejected: inotify as the only witness (its queue overflows, NFS has none); trusting the modification time
 alone (tar, git and touch set it); directory times without names (every in-tree build changes them).
-Known limit: on NFS, a write by *another* host is noticed when the attribute cache expires.
+Known limits: on NFS, a write by *another* host is noticed when the attribute cache expires; where names are
+matched without regard to case, a file that appears in another case than asked for is not.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ LONG_PAST_NS: Final = 600 * 10**9  # more than clocks of one LAN differ, less th
 FINE_TICK_NS: Final = 50 * 10**6  # kernels stamp files at 100 to 1000 Hz; five times the slowest
 COARSE_TICK_NS: Final = 2_500 * 10**6  # FAT keeps two seconds, ext3 and many servers one
 MAX_FILE_BYTES: Final = 256 << 20
-MAX_CONTENTS: Final = 100_000
+MAX_CONTENTS: Final = 60_000
 READ_ATTEMPTS: Final = 4
 _PRECOMPILED: Final = (b".gch", b".pch")
 
