@@ -195,7 +195,11 @@ def test_definitions() -> None:
         (b"// the\n// import of a module\nint important;", Hazard.NONE),
         (b'asm(".incbin " NAME);', Hazard.ASSEMBLER_FILE),
         (b'asm(".include \\"" NAME "\\"");', Hazard.ASSEMBLER_FILE),
+        (b'asm(".incbin " STR(NAME) "\\n");', Hazard.ASSEMBLER_FILE),
+        (b'asm(".INCBIN " NAME);', Hazard.ASSEMBLER_FILE),
+        (b'.incbin "\\name"\n', Hazard.ASSEMBLER_FILE),
         (b"a.include(b);", Hazard.NONE),
+        (b"/* .incbin */", Hazard.NONE),
     ],
 )
 def test_hazards(text: bytes, hazard: Hazard) -> None:
@@ -203,7 +207,13 @@ def test_hazards(text: bytes, hazard: Hazard) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b'asm(".incbin \\"d.bin\\"\\n");', b'\t.incbin "d.bin", 4\n', b'.include "d.bin"\n']
+    "text",
+    [
+        b'asm(".incbin \\"d.bin\\"\\n");',
+        b'\t.incbin "d.bin", 4\n',
+        b'.include "d.bin"\n',
+        b'.Include "d.bin"',
+    ],
 )
 def test_files_of_the_assembler(text: bytes) -> None:
     found = scan(text)

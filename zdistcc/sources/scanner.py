@@ -86,7 +86,10 @@ _PROBE = re.compile(
 _OPERAND = rb"(?![A-Za-z0-9_$])" + _GAP + rb"\(" + _GAP + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n)]*))'
 _DEFINE_OF = re.compile(rb"#" + _GAP + rb"define(?![A-Za-z0-9_$])" + _GAP + rb"([A-Za-z_$][A-Za-z0-9_$]*)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]*")
-_ASSEMBLER = re.compile(rb'\.(?:incbin|include)(?![A-Za-z0-9_$])\s*(?:\\?"([^"\\\n]+)\\?")?')
+# In an assembler file the name is in plain quotes, in a C string in escaped ones; as knows no case.
+_ASSEMBLER = re.compile(
+    rb'\.(?:(incbin)|include)(?![A-Za-z0-9_$])\s*(?:\\"([^"\\\n]+)\\"|("[^"\\\n]+")|(\\?"))?', re.IGNORECASE
+)
 _TIME = re.compile(rb"(?<![A-Za-z0-9_$])__(?:DATE|TIME|(TIMESTAMP))__(?![A-Za-z0-9_$])")
 _PRAGMA = re.compile(rb"GCC\s+(?:dependency|pch_preprocess)\b")
 _MODULE = re.compile(
@@ -150,7 +153,7 @@ def _scan(text: bytes) -> Directives:
         probes, wrappers = _probes(text, _PROBE, b"")
         includes.update(dict.fromkeys(probes))
     hazards = Hazard.NONE
-    if b".inc" in text:
+    if b".inc" in text or b".INC" in text or b".Inc" in text:
         hazards |= _assembler(text, includes)
     if b"__TIME" in text or b"__DATE__" in text:
         for hit in _TIME.finditer(_blank_comments(text) or text):
@@ -223,16 +226,16 @@ def _probes(
 
 
 def _assembler(text: bytes, includes: dict[Include, None]) -> Hazard:
-    if b".incbin" not in text and b".include" not in text:
-        return Hazard.NONE
     hazards = Hazard.NONE
-    for hit in _ASSEMBLER.finditer(_blank_comments(text) or text):
-        if hit[1] is not None:
-            includes[Include(Kind.ASSEMBLER, Form.QUOTE, hit[1])] = None
-        elif hit[0].startswith(b".incbin") or b'"' in text[hit.end() : hit.end() + 4]:
-            hazards |= (
-                Hazard.ASSEMBLER_FILE
-            )  # ".include" without a string is a member's name, not a directive
+    text = _blank_comments(text) or text
+    for hit in _ASSEMBLER.finditer(text):
+        incbin, escaped, plain, broken = hit.groups()
+        if plain is not None and b'"' in text[text.rfind(b"\n", 0, hit.start()) + 1 : hit.start()]:
+            hazards |= Hazard.ASSEMBLER_FILE  # the quote ends a string: the name is put together
+        elif escaped is not None or plain is not None:
+            includes[Include(Kind.ASSEMBLER, Form.QUOTE, escaped or plain[1:-1])] = None
+        elif incbin is not None or broken is not None:  # ".include" alone is a member's name
+            hazards |= Hazard.ASSEMBLER_FILE
     return hazards
 
 
