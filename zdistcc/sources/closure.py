@@ -190,6 +190,7 @@ class Expander:
         self._graph = graph
         self._world = world
         self._definitions: dict[tuple[bytes, bytes], tuple[bytes, ...]] = {}
+        self._uses: dict[tuple[bytes, bytes], tuple[tuple[Include, ...], tuple[bytes, ...]]] = {}
 
     def expand(self, reached: Reached, defines: tuple[bytes, ...], cwd: bytes, *, taught: bool) -> None:
         """Raises Unexpandable if the compiler has to be asked (not if it was: ``taught``), Refused if
@@ -279,7 +280,7 @@ class Expander:
         while queue:
             wrapper = queue.pop()
             for path in list(reached.texts):
-                probes, more = find_uses(self._text(path), wrapper)
+                probes, more = self._uses_in(path, wrapper)
                 queue += [name for name in more if name not in wrappers]
                 wrappers.update(dict.fromkeys(more))
                 for probe in probes:
@@ -287,6 +288,15 @@ class Expander:
                         self._follow(probe, path, reached, defines)
                         continue
                     self._open(probe, path.rpartition(b"/")[0] or b"/", reached)
+
+    def _uses_in(self, path: bytes, wrapper: bytes) -> tuple[tuple[Include, ...], tuple[bytes, ...]]:
+        key = (self._world.files[path].content.digest, wrapper)
+        known = self._uses.get(key)
+        if known is None:
+            if len(self._uses) >= MAX_DEFINITIONS:
+                self._uses.clear()
+            known = self._uses[key] = find_uses(self._text(path), wrapper)
+        return known
 
     def _text(self, path: bytes) -> bytes:
         read = read_stable(path)
