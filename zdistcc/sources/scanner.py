@@ -76,6 +76,8 @@ _DIRECTIVE = re.compile(
     rb"#" + _GAP + rb"(include_next|include|import|embed|__include_macros)(?![A-Za-z0-9_$])" + _GAP + _NAME
 )
 _SPLICE = re.compile(rb"\\[ \t\v\f\r\0]*\n")
+_NUL_SPLICE = re.compile(rb"\\([ \t\v\f\r]*\0[ \t\v\f\r\0]*\n)")
+_RETURN = re.compile(rb"\r(?!\n)")
 _PROBE = re.compile(
     rb"__has_(include_next|include|embed)(?:__)?(?![A-Za-z0-9_$])"
     + _GAP
@@ -105,6 +107,12 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 def scan(text: bytes) -> Directives:
     """The directives of one text.  Never fails: any bytes are a text."""
     found = _scan(text)
+    # GCC takes a NUL between backslash and newline for a space, clang does not; clang ends a line at a
+    # lone carriage return, GCC does not.  What either reads counts.
+    if b"\0" in text and (other := _NUL_SPLICE.sub(rb" \1", text)) != text:
+        found = _merged(found, scan(other))
+    if b"\r" in text and (other := _RETURN.sub(b"\n", text)) != text:
+        found = _merged(found, scan(other))
     # Digraphs and trigraphs count in addition: whether they are recognised depends on the dialect.
     if b"%:" in text:
         found = _merged(found, _scan(text.replace(b"%:", b"#")))
