@@ -254,10 +254,15 @@ def test_a_sysroot(tmp_path: Path) -> None:
 
 def test_a_later_created_include_directory_moves_the_compilers_own_search_path(tmp_path: Path) -> None:
     write(tmp_path, {"main.c": "#include <stdio.h>\n"})
-    index = SourceIndex()
-    assert relative(ask(tmp_path, b"gcc", "c", b"-Iinc", index=index), tmp_path) == {"main.c"}
-    write(tmp_path, {"inc/stdio.h": ""})
-    assert relative(ask(tmp_path, b"gcc", "c", b"-Iinc", index=index), tmp_path) == {"main.c", "inc/stdio.h"}
+    for compiler, word in ((b"gcc", b"-Iinc"), (b"gcc", b"-Iinc/"), (b"clang", b"-I./inc//")):
+        index = SourceIndex()
+        assert relative(ask(tmp_path, compiler, "c", word, index=index), tmp_path) == {"main.c"}
+        write(tmp_path, {"inc/stdio.h": ""})
+        assert relative(ask(tmp_path, compiler, "c", word, index=index), tmp_path) == {
+            "main.c",
+            "inc/stdio.h",
+        }
+        shutil.rmtree(tmp_path / "inc")
 
 
 def test_what_only_the_compiler_can_expand(tmp_path: Path) -> None:

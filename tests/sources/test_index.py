@@ -102,6 +102,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert Project(tmp_path).refusal(Project(tmp_path).request("none.c")) == "source-missing"
 
 
+def test_a_name_of_absurd_depth(tmp_path: Path) -> None:
+    write(tmp_path, {"main.c": '#include "' + "x/../" * 2000 + 'a.h"\n'})
+    assert Project(tmp_path).refusal() == "source-unreadable"
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     write(tmp_path, {"main.c": '#include "huge.h"\n'})
     with open(tmp_path / "huge.h", "wb") as file:

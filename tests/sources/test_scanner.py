@@ -45,6 +45,10 @@ COMPUTED = Include(Kind.INCLUDE, Form.MACRO, b"HEADER")
         b'#inc\\  \t\nlude "x.h"\n',
         b'#inc\\\r\nlude "x.h"\n',
         b'#include \\\n "x.h"\n',
+        b'int a;\\\0\n#include "x.h"\n',
+        b'#inc\\\0\nlude "x.h"\n',
+        b'#inc\\\rlude "x.h"\n',
+        b'// \\\r#include "y.h"\r#include "x.h"\r',
         b'#include "\\\nx.h"\n',
         b'#\\\n\\\ninclude "x.h"\n',
         b'%:include "x.h"\n',
@@ -195,14 +199,26 @@ def test_definitions() -> None:
         (b"// the\n// import of a module\nint important;", Hazard.NONE),
         (b'asm(".incbin " NAME);', Hazard.ASSEMBLER_FILE),
         (b'asm(".include \\"" NAME "\\"");', Hazard.ASSEMBLER_FILE),
+        (b'asm(".incbin " STR(NAME) "\\n");', Hazard.ASSEMBLER_FILE),
+        (b'asm(".INCBIN " NAME);', Hazard.ASSEMBLER_FILE),
+        (b'.incbin "\\name"\n', Hazard.ASSEMBLER_FILE),
         (b"a.include(b);", Hazard.NONE),
+        (b"/* .incbin */", Hazard.NONE),
     ],
 )
 def test_hazards(text: bytes, hazard: Hazard) -> None:
     assert scan(text).hazards == hazard
 
 
-@pytest.mark.parametrize("text", [b'asm(".incbin \\"d.bin\\"\\n");', b'\t.incbin "d.bin", 4\n', b'.include "d.bin"\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'asm(".incbin \\"d.bin\\"\\n");',
+        b'\t.incbin "d.bin", 4\n',
+        b'.include "d.bin"\n',
+        b'.Include "d.bin"',
+    ],
+)
 def test_files_of_the_assembler(text: bytes) -> None:
     found = scan(text)
     assert found.includes == (Include(Kind.ASSEMBLER, Form.QUOTE, b"d.bin"),)

@@ -93,6 +93,7 @@ class Graph:
         self._shape = world.shape
         self._resolver = Resolver(context, world)
         self._nodes: dict[bytes, Node] = {}
+        self._watched: dict[frozenset[Directory], frozenset[Directory]] = {}
 
     @property
     def chain(self) -> tuple[bytes, ...]:
@@ -107,6 +108,7 @@ class Graph:
         self._forget_if_void()
         files, nodes = self._world.files, self._nodes
         texts = reached.texts
+        united: set[int] = set()  # most nodes share one of a few sets of directories
         stack = list(roots)[::-1]
         while stack:
             path = stack.pop()
@@ -121,7 +123,9 @@ class Graph:
                     continue
                 nodes[path] = node
             texts[path] = node
-            reached.watched |= node.watched
+            if id(node.watched) not in united:
+                united.add(id(node.watched))
+                reached.watched |= node.watched
             if node.data:
                 reached.data.update(dict.fromkeys(node.data))
             stack.extend(child for child in reversed(node.children) if child not in texts)
@@ -131,6 +135,7 @@ class Graph:
             self._shape = self._world.shape
             self._resolver = Resolver(self._context, self._world)
             self._nodes.clear()
+            self._watched.clear()
 
     def _node(self, path: bytes) -> Node | None:
         file = self._world.file(path)
@@ -160,14 +165,15 @@ class Graph:
             as_text = include.kind in (Kind.INCLUDE, Kind.NEXT)
             (children if as_text else data).update(dict.fromkeys(found.paths))
             if as_text:
-                precompiled += [(found.paths[0], made) for made in found.precompiled]
+                # Only GCC looks for one at any #include, and only under this name.
+                precompiled += [(found.paths[0], made) for made in found.precompiled if made.endswith(b".gch")]
             if include.name.startswith(b"/"):
                 cautions.append(Caution(Reason.ABSOLUTE_INCLUDE, path))
         return Node(
             directives=directives,
             children=tuple(children),
             data=tuple(data),
-            watched=frozenset(watched),
+            watched=self._watched.setdefault(frozenset(watched), frozenset(watched)),
             computed=tuple(each for each in directives.includes if each.form is Form.MACRO),
             assembled=tuple(each for each in directives.includes if each.kind is Kind.ASSEMBLER),
             cautions=tuple(dict.fromkeys(cautions)),
@@ -182,6 +188,7 @@ class Expander:
         self._graph = graph
         self._world = world
         self._definitions: dict[tuple[bytes, bytes], tuple[bytes, ...]] = {}
+        self._uses: dict[tuple[bytes, bytes], tuple[tuple[Include, ...], tuple[bytes, ...]]] = {}
 
     def expand(self, reached: Reached, defines: tuple[bytes, ...], cwd: bytes, *, taught: bool) -> None:
         """Raises Unexpandable if the compiler has to be asked (not if it was: ``taught``), Refused if
@@ -238,8 +245,8 @@ class Expander:
             return []
         seen.add(tokens)
         bodies = self._bodies(tokens, reached, defines)
-        # A body that begins as neither a name nor a header can't be one: an error, or a branch not taken.
-        useful = [body for body in bodies if body[:1].isalpha() or body[:1] in (b"_", b"$", b'"', b"<")]
+        # A body that is empty, a number or in brackets is no header's name: an error, or a branch not taken.
+        useful = [body for body in bodies if body and body[0] not in b"0123456789(-+.'"]
         return [pair for body in useful for pair in self._candidates(body, reached, defines, seen)]
 
     def _bodies(self, name: bytes, reached: Reached, defines: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -271,7 +278,7 @@ class Expander:
         while queue:
             wrapper = queue.pop()
             for path in list(reached.texts):
-                probes, more = find_uses(self._text(path), wrapper)
+                probes, more = self._uses_in(path, wrapper)
                 queue += [name for name in more if name not in wrappers]
                 wrappers.update(dict.fromkeys(more))
                 for probe in probes:
@@ -279,6 +286,15 @@ class Expander:
                         self._follow(probe, path, reached, defines)
                         continue
                     self._open(probe, path.rpartition(b"/")[0] or b"/", reached)
+
+    def _uses_in(self, path: bytes, wrapper: bytes) -> tuple[tuple[Include, ...], tuple[bytes, ...]]:
+        key = (self._world.files[path].content.digest, wrapper)
+        known = self._uses.get(key)
+        if known is None:
+            if len(self._uses) >= MAX_DEFINITIONS:
+                self._uses.clear()
+            known = self._uses[key] = find_uses(self._text(path), wrapper)
+        return known
 
     def _text(self, path: bytes) -> bytes:
         read = read_stable(path)

@@ -46,12 +46,21 @@ from zdistcc.sources.replica import Replica
 from zdistcc.sources.resolver import Found, joined
 from zdistcc.sources.scanner import Form, Hazard, Include, Kind
 from zdistcc.sources.search_path import search_key
-from zdistcc.sources.world import Directory, Marker, Subject, World, read_stable, system_clock, tick_ns
+from zdistcc.sources.world import (
+    SIGNATURE_LENGTH,
+    Directory,
+    Marker,
+    Subject,
+    World,
+    read_stable,
+    system_clock,
+    tick_ns,
+)
 
 ATTEMPTS: Final = 5
 MAX_REMEMBERED_CHECKS: Final = 4_000_000  # 8 bytes each, over all plans
-MAX_CONTEXTS: Final = 256
-MAX_PATHS: Final = 200_000
+MAX_CONTEXTS: Final = 64  # about a megabyte each
+MAX_PATHS: Final = 60_000  # two kilobytes each
 MAX_MISSES: Final = 4_096
 
 _PREPROCESSED: Final = frozenset(("cpp-output", "c++-cpp-output", "objective-c-cpp-output", "objc-cpp-output"))
@@ -293,7 +302,7 @@ class SourceIndex:
             context.graph.walk([header], sources)
             newest = max(max(self.world.files[each].signature[:2]) for each in sources.texts)
             # A directory may hold several, each of its own age.
-            if os.path.isdir(path) or not marker.signature or marker.signature[1] <= newest:
+            if os.path.isdir(path) or len(marker.signature) < SIGNATURE_LENGTH or marker.signature[1] <= newest:
                 raise Refused(Reason.STALE_PRECOMPILED_HEADER, path, path)
             markers.append(marker)
             cautions.append(Caution(Reason.PRECOMPILED_HEADER, header))

@@ -17,15 +17,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from zdistcc.sources.model import Closure, Unclosable
+from zdistcc.sources.model import Closure, Refused, Unclosable
 from zdistcc.sources.world import (
-    ABSENT,
     Check,
     Directory,
     File,
     Signature,
     Subject,
     World,
+    present_signature,
 )
 
 
@@ -51,7 +51,7 @@ class Plan:
     def holds(self, world: World, since_ns: int) -> bool:
         """True if nothing the closure depends on has changed; all that may have is looked at again.
 
-        After False, ``world`` is as the disk was at ``since_ns`` or later.  Raises Refused.
+        After False, ``world`` is as the disk was at ``since_ns`` or later.
         """
         stat = os.stat
         doubtful: list[tuple[int, Signature]] = []
@@ -59,7 +59,7 @@ class Plan:
             try:
                 seen = stat(path)
             except OSError:
-                current = ABSENT
+                current = present_signature(path)
             else:
                 current = (seen.st_ctime_ns, seen.st_mtime_ns, seen.st_size, seen.st_ino, seen.st_dev)
             if current != expected:
@@ -78,7 +78,11 @@ class Plan:
         if not isinstance(subject, File):
             return subject.signature == current
         as_text = subject.content.directives is not None
-        fresh = world.read_again(subject.path, since_ns=since_ns, as_text=as_text)
+        try:
+            fresh = world.read_again(subject.path, since_ns=since_ns, as_text=as_text)
+        except Refused:  # whether that matters is for the next walk to say
+            world.files.pop(subject.path, None)
+            return False
         if fresh is None or fresh.signature != subject.signature or fresh.content.digest != subject.content.digest:
             return False
         self._subjects[position], self._checks[position] = fresh, fresh.check

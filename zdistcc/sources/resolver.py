@@ -15,13 +15,14 @@ Must not know: what is in the files, how the search path was found out.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from zdistcc.errors import Reason
 from zdistcc.sources.model import Refused, SearchContext
 from zdistcc.sources.scanner import Form, Include, Kind
 from zdistcc.sources.world import Directory, World
 
+MAX_DEPTH: Final = 200  # directories in one name: paths are followed by recursion
 _PRECOMPILED_SUFFIXES = (b".gch", b".pch")
 
 
@@ -65,6 +66,8 @@ class Resolver:
         name = include.name
         if not name or b"\0" in name:
             return NOTHING
+        if name.count(b"/") > MAX_DEPTH:
+            raise Refused(Reason.SOURCE_UNREADABLE, name[:200])
         if name.startswith(b"/"):
             return self._first((b"",), name, as_text=include.kind not in (Kind.EMBED, Kind.ASSEMBLER))
         match include.kind:

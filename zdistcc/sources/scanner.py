@@ -76,6 +76,8 @@ _DIRECTIVE = re.compile(
     rb"#" + _GAP + rb"(include_next|include|import|embed|__include_macros)(?![A-Za-z0-9_$])" + _GAP + _NAME
 )
 _SPLICE = re.compile(rb"\\[ \t\v\f\r\0]*\n")
+_NUL_SPLICE = re.compile(rb"\\([ \t\v\f\r]*\0[ \t\v\f\r\0]*\n)")
+_RETURN = re.compile(rb"\r(?!\n)")
 _PROBE = re.compile(
     rb"__has_(include_next|include|embed)(?:__)?(?![A-Za-z0-9_$])"
     + _GAP
@@ -86,7 +88,10 @@ _PROBE = re.compile(
 _OPERAND = rb"(?![A-Za-z0-9_$])" + _GAP + rb"\(" + _GAP + rb'(?:"([^"\n]*)"|<([^>\n]*)>|([^\n)]*))'
 _DEFINE_OF = re.compile(rb"#" + _GAP + rb"define(?![A-Za-z0-9_$])" + _GAP + rb"([A-Za-z_$][A-Za-z0-9_$]*)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]*")
-_ASSEMBLER = re.compile(rb'\.(?:incbin|include)(?![A-Za-z0-9_$])\s*(?:\\?"([^"\\\n]+)\\?")?')
+# In an assembler file the name is in plain quotes, in a C string in escaped ones; as knows no case.
+_ASSEMBLER = re.compile(
+    rb'\.(?:(incbin)|include)(?![A-Za-z0-9_$])\s*(?:\\"([^"\\\n]+)\\"|("[^"\\\n]+")|(\\?"))?', re.IGNORECASE
+)
 _TIME = re.compile(rb"(?<![A-Za-z0-9_$])__(?:DATE|TIME|(TIMESTAMP))__(?![A-Za-z0-9_$])")
 _PRAGMA = re.compile(rb"GCC\s+(?:dependency|pch_preprocess)\b")
 _MODULE = re.compile(rb"(?:^|[;}\r]|\*/)[ \t\v\f]*(?:export\s+)?(?:import\s*[\w:<\"]|module\s*[\w:;])", re.MULTILINE)
@@ -100,6 +105,12 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 def scan(text: bytes) -> Directives:
     """The directives of one text.  Never fails: any bytes are a text."""
     found = _scan(text)
+    # GCC takes a NUL between backslash and newline for a space, clang does not; clang ends a line at a
+    # lone carriage return, GCC does not.  What either reads counts.
+    if b"\0" in text and (other := _NUL_SPLICE.sub(rb" \1", text)) != text:
+        found = _merged(found, scan(other))
+    if b"\r" in text and (other := _RETURN.sub(b"\n", text)) != text:
+        found = _merged(found, scan(other))
     # Digraphs and trigraphs count in addition: whether they are recognised depends on the dialect.
     if b"%:" in text:
         found = _merged(found, _scan(text.replace(b"%:", b"#")))
@@ -148,7 +159,7 @@ def _scan(text: bytes) -> Directives:
         probes, wrappers = _probes(text, _PROBE, b"")
         includes.update(dict.fromkeys(probes))
     hazards = Hazard.NONE
-    if b".inc" in text:
+    if b".inc" in text or b".INC" in text or b".Inc" in text:
         hazards |= _assembler(text, includes)
     if b"__TIME" in text or b"__DATE__" in text:
         for hit in _TIME.finditer(_blank_comments(text) or text):
@@ -219,14 +230,16 @@ def _probes(text: bytes, pattern: re.Pattern[bytes], wrapper: bytes) -> tuple[tu
 
 
 def _assembler(text: bytes, includes: dict[Include, None]) -> Hazard:
-    if b".incbin" not in text and b".include" not in text:
-        return Hazard.NONE
     hazards = Hazard.NONE
-    for hit in _ASSEMBLER.finditer(_blank_comments(text) or text):
-        if hit[1] is not None:
-            includes[Include(Kind.ASSEMBLER, Form.QUOTE, hit[1])] = None
-        elif hit[0].startswith(b".incbin") or b'"' in text[hit.end() : hit.end() + 4]:
-            hazards |= Hazard.ASSEMBLER_FILE  # ".include" without a string is a member's name, not a directive
+    text = _blank_comments(text) or text
+    for hit in _ASSEMBLER.finditer(text):
+        incbin, escaped, plain, broken = hit.groups()
+        if plain is not None and b'"' in text[text.rfind(b"\n", 0, hit.start()) + 1 : hit.start()]:
+            hazards |= Hazard.ASSEMBLER_FILE  # the quote ends a string: the name is put together
+        elif escaped is not None or plain is not None:
+            includes[Include(Kind.ASSEMBLER, Form.QUOTE, escaped or plain[1:-1])] = None
+        elif incbin is not None or broken is not None:  # ".include" alone is a member's name
+            hazards |= Hazard.ASSEMBLER_FILE
     return hazards
 
 

@@ -68,16 +68,16 @@ def parse(printed: bytes, request: ClosureRequest) -> SearchContext | Unclosable
                 return Unclosable(reason=Reason.FRAMEWORK_SEARCH, detail=line[1:])
             if line.endswith(b" (headermap)"):
                 return Unclosable(reason=Reason.HEADER_MAP, detail=line[1:])
-            current.append(joined(request.cwd, line[1:]))
+            current.append(_directory(request, line[1:]))
         elif ignoring := _IGNORED.fullmatch(line):
-            ignored[ignoring[1]].append(joined(request.cwd, ignoring[2]))
+            ignored[ignoring[1]].append(_directory(request, ignoring[2]))
         elif candidate := _CANDIDATE.fullmatch(line):
-            volatile.append(joined(request.cwd, candidate[1]).rpartition(b"/")[0])
+            volatile.append(_directory(request, candidate[1]).rpartition(b"/")[0])
     if not ended:
         return Unclosable(reason=Reason.SEARCH_PATH_UNKNOWN)
     quote, angle = tuple(lists[_QUOTE_STARTS]), tuple(lists[_ANGLE_STARTS])
     embed = tuple(
-        joined(request.cwd, word.partition(b"=")[2]) for word in request.search_words if word.startswith(_EMBED)
+        _directory(request, word.partition(b"=")[2]) for word in request.search_words if word.startswith(_EMBED)
     )
     return SearchContext(
         quote=quote,
@@ -87,6 +87,10 @@ def parse(printed: bytes, request: ClosureRequest) -> SearchContext | Unclosable
         missing=tuple(dict.fromkeys(ignored[b"nonexistent"])),
         volatile=tuple(dict.fromkeys(volatile)),
     )
+
+
+def _directory(request: ClosureRequest, name: bytes) -> bytes:
+    return joined(request.cwd, name).rstrip(b"/") or b"/"
 
 
 def search_key(request: ClosureRequest) -> tuple[object, ...]:

@@ -13,7 +13,8 @@ sources changes the directory's time, but no answer.  ``version`` moves only if 
 Must not know: directives' meaning, search order, compilers.
 Rejected: inotify as the only witness (its queue overflows, NFS has none); trusting the modification time
 alone (tar, git and touch set it); directory times without names (every in-tree build changes them).
-Known limit: on NFS, a write by *another* host is noticed when the attribute cache expires.
+Known limits: on NFS, a write by *another* host is noticed when the attribute cache expires; where names are
+matched without regard to case, a file that appears in another case than asked for is not.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from zdistcc.errors import Reason
 from zdistcc.sources.model import Clock, Now, Refused
 from zdistcc.sources.scanner import Directives, scan
 
-Signature = tuple[int, ...]  # (ctime_ns, mtime_ns, size, inode, device), or ABSENT
+Signature = tuple[int, ...]  # (ctime_ns, mtime_ns, size, inode, device), ABSENT, or (errno,)
 Check = tuple[bytes, Signature | None]  # None: not settled, so no signature is good enough
 
 ABSENT: Final[Signature] = ()
+SIGNATURE_LENGTH: Final = 5  # of what exists
 LONG_PAST_NS: Final = 600 * 10**9  # more than clocks of one LAN differ, less than the age of system headers
 FINE_TICK_NS: Final = 50 * 10**6  # kernels stamp files at 100 to 1000 Hz; five times the slowest
 COARSE_TICK_NS: Final = 2_500 * 10**6  # FAT keeps two seconds, ext3 and many servers one
 MAX_FILE_BYTES: Final = 256 << 20
-MAX_CONTENTS: Final = 100_000
+MAX_CONTENTS: Final = 60_000
 READ_ATTEMPTS: Final = 4
 _PRECOMPILED: Final = (b".gch", b".pch")
 
@@ -54,8 +56,10 @@ def signature_of(status: os.stat_result) -> Signature:
 def present_signature(path: bytes) -> Signature:
     try:
         return signature_of(os.stat(path))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ABSENT
+    except OSError as error:  # a loop of links, no permission: compilers stop there instead of searching on
+        return (error.errno or 0,)
 
 
 def tick_ns(signature: Signature) -> int:
@@ -65,7 +69,7 @@ def tick_ns(signature: Signature) -> int:
 
 def is_settled(signature: Signature, first_seen_ns: int, read_at: Now) -> bool:
     """True if a read begun at ``read_at`` is the last that can go with this signature."""
-    if signature is ABSENT:
+    if len(signature) < SIGNATURE_LENGTH:
         return False
     if read_at.wall_ns - max(signature[0], signature[1]) > LONG_PAST_NS:
         return True
@@ -150,7 +154,7 @@ class Directory:
         signature = self._signature
         assert signature is not None
         # A number that is no answer's part but differs between a missing path and one that is no directory.
-        identity = signature[3:] if is_directory else (0,) if signature else ()
+        identity = signature[3:] if is_directory else (0,) if len(signature) > 1 else signature
         known = signature is ABSENT or is_settled(signature, self._first_seen_ns, now)
         self.check = (self.path, signature if known else None)
         precompiled = frozenset(name for name in names if name.endswith(_PRECOMPILED))
@@ -263,7 +267,13 @@ class World:
         return missing if present else watched
 
     def renew_directory(self, directory: Directory, since_ns: int) -> None:
-        if directory.renew(self.clock, since_ns):
+        try:
+            changed = directory.renew(self.clock, since_ns)
+        except Refused:  # whether that matters is for the next walk to say, with a new Directory
+            directory.version += 1
+            self.directories.pop(directory.path, None)
+            changed = True
+        if changed:
             self.shape += 1
             # A missing directory is watched through another one, so its own state is not renewed.
             self.directories = {path: known for path, known in self.directories.items() if known.exists}
