@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from tests.lan.lan import Host, Lan
 from tests.lan.machine import Machine, Process
+from tests.lan.needs import lan_unavailable_reason
 from tests.lan.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -28,6 +29,11 @@ def missing() -> str | None:
     """Why the programs under test are not there, if they aren't."""
     absent = [str(program) for program in (LAUNCHER, DAEMON) if not program.exists()]
     return f"not installed beside this Python: {', '.join(absent)} (pip install -e .)" if absent else None
+
+
+def unavailable() -> str | None:
+    """Why no farm can be had here, in words for a skip; None if one can."""
+    return lan_unavailable_reason() or missing()
 
 
 class Farm:
