@@ -93,7 +93,7 @@ class Reason(enum.Enum):
     ENVIRONMENT = ("environment", "an environment variable changes the compile")
     # --- what the machine or the text says ------------------------------------------------------
     INCLUDES_BINARY = ("includes-binary", "assembler in the source includes a file")
-    SOURCE_COLUMNS = ("source-columns", "the object records source columns, lost in preprocessed text")
+    SOURCE_COLUMNS = ("source-columns", "the object records source positions, some of which preprocessed text has lost")
     # --- what the farm says ---------------------------------------------------------------------
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")

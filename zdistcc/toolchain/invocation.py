@@ -64,9 +64,10 @@ class Invocation:
     text_exact: bool
     """Whether preprocessed text compiles to the very bytes that the source does.
 
-    Not with GCC's debug columns, nor with sanitizers, which record columns too; not with any debug
-    information of Clang (the directory it names is the worker's); not with Objective-C by Clang, which
-    writes the name of its input into the object.  `rebuild.text_reason` judges the text itself.
+    Not with debug information: it has columns, and even without them (-gno-column-info) GCC's line table
+    tells locations on one line apart, which text does where a system header's macro was expanded; Clang's
+    names the worker's directory.  Nor with sanitizers, which record columns too; not with Objective-C by
+    Clang, which writes the name of its input into the object.  `rebuild.text_reason` judges the text itself.
     """
     native: tuple[bytes, ...]
     """``-march=native`` and its like, as far as they count: the caller expands each."""
@@ -227,7 +228,7 @@ class _Seen:
 
     def invocation(self, env: Mapping[bytes, bytes]) -> Invocation:
         assert not isinstance(self.wanted, Undistributable), "refusal let it pass"
-        debug, columns = _debug(self.marks.get(Mark.DEBUG, ()))
+        debug = _debug(self.marks.get(Mark.DEBUG, ()))
         sanitized = any(arg.words[0].startswith(b"-fsanitize=") for arg in self.marks.get(Mark.SANITIZE, ()))
         return Invocation(
             family=self.family,
@@ -240,7 +241,7 @@ class _Seen:
             depfile=self.wanted,
             debug=debug,
             text_exact=not sanitized
-            and not (debug and (columns or self.family is Family.CLANG))
+            and not debug
             and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
             native=_native(self.marks.get(Mark.MACHINE, ())),
             side_outputs=self.side_outputs(debug),
@@ -297,18 +298,16 @@ _DEBUG_SHAPE = re.compile(
 )
 
 
-def _debug(args: Sequence[Arg]) -> tuple[bool, bool]:
-    """Whether there is debug information, and whether it would have columns."""
-    debug, columns = False, True
+def _debug(args: Sequence[Arg]) -> bool:
+    """Whether there is debug information."""
+    debug = False
     for arg in args:
         value = arg.words[0][2:]
-        if value in (b"column-info", b"no-column-info"):
-            columns = value == b"column-info"
         if _DEBUG_OFF.fullmatch(value):
             debug = False
         elif not _DEBUG_SHAPE.fullmatch(value):
             debug = True
-    return debug, columns
+    return debug
 
 
 def _native(args: Sequence[Arg]) -> tuple[bytes, ...]:
