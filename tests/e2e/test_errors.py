@@ -148,6 +148,7 @@ def test_warnings_are_passed_on(farm: Farm, here: Path, compiler: str) -> None:
     warnings = [line for line in plain if "warning: " in line]
     assert warnings
     assert [line for line in ours if "warning: " in line] == warnings
+    assert set(ours) <= set(plain), "lines of source are quoted from the wrong file"
 
 
 def test_comments_that_silence_a_warning_still_do(farm: Farm, here: Path) -> None:
@@ -157,9 +158,10 @@ def test_comments_that_silence_a_warning_still_do(farm: Farm, here: Path) -> Non
         for flags in (["-Wextra"], ["-Wimplicit-fallthrough=5"], ["-Wextra", "-Wno-implicit-fallthrough"]):
             plain = farm.run(["gcc", *flags, "-c", "x.c", "-o", "plain.o"], here).stderr
             ours = farm.run([LAUNCHER, "gcc", *flags, "-c", "x.c", "-o", "ours.o"], here).stderr
-            assert ("fall" in ours) is ("fall" in plain) is (flags == ["-Wimplicit-fallthrough=5"])
+            assert ours == plain
+            assert ("fall" in ours) is (flags == ["-Wimplicit-fallthrough=5"])
             assert (here / "ours.o").read_bytes() == (here / "plain.o").read_bytes()
-    assert (jobs.remote, jobs.local) == (3, 0)
+    assert (jobs.remote, jobs.reasons) == (1, {"remote-warning": 2})
 
 
 def test_missing_compiler(farm: Farm, here: Path) -> None:
@@ -190,11 +192,10 @@ def mounted(farm: Farm, here: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_full_disk(farm: Farm, here: Path, mounted: Path, compiler: str) -> None:
-    """The object fits nowhere; what is left of it is what the compiler alone leaves."""
-    script = f"@{compiler} -c x.c -o {mounted}/x.o; status=$?; ls -A {mounted}; exit $status"
+    """The object fits nowhere; what is left of it is what the compiler alone leaves.  Clang's stack dump differs."""
+    script = f"(@{compiler} -c x.c -o {mounted}/x.o; echo $?) 2>&1 | grep -E '^[0-9]+$|No space'; ls -A {mounted}"
     ended = both(farm, here, ["sh", "-c", script], {"x.c": BIG})
-    assert ended.returncode != 0
-    assert "No space left" in ended.stderr
+    assert "No space left" in ended.stdout
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -36,6 +36,8 @@ from zdistcc.wire.messages import RefusalCode
 
 EAGER_BYTES: Final = 32 << 10
 """Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
+_NEEDS_COMMENTS: Final = b"-Wimplicit-fallthrough"
+"""GCC's warning that a comment silences.  Keeping comments in the text (-C) is no way out: it changes stringification."""
 _log = logging.getLogger("zdistcc.agent")
 
 _BLAME: Final = {
@@ -227,6 +229,8 @@ def _finish(
             return Here(reason=Reason.REMOTE_ERROR, detail=worker)
         farm.stats.remote("preprocessed", worker)
         return Done(status=result.status, stdout=result.stdout, stderr=stderr)
+    if _NEEDS_COMMENTS in result.stderr and config.fallback:
+        return Here(reason=Reason.REMOTE_WARNING, detail=worker)
     if len(answer.outputs) != 1:
         return Here(reason=Reason.INTERNAL, detail=f"{worker} returned {len(answer.outputs)} outputs")
     try:

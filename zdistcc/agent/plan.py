@@ -28,6 +28,8 @@ from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
 MAX_RESPONSE_FILE_BYTES: Final = 4 << 20
 _COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
+_NO_QUOTES: Final = {Family.GCC: b"-fno-diagnostics-show-caret", Family.CLANG: b"-fno-caret-diagnostics"}
+"""The worker has no source lines to quote under a warning, and would quote lines of the text."""
 _LANGUAGES: Final = {
     Language.C_TEXT: "c",
     Language.CXX_TEXT: "c++",
@@ -65,7 +67,9 @@ class Plan:
         native: dict[bytes, Sequence[bytes]] = dict.fromkeys(self.invocation.native, ())
         if native:
             native[self.invocation.native[0]] = self.machine
-        return [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
+        words = [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
+        no_quotes = _NO_QUOTES.get(self.invocation.family)
+        return [*words, no_quotes] if no_quotes is not None else words
 
 
 class Planner:
