@@ -19,7 +19,7 @@ from zdistcc.errors import Reason
 from zdistcc.schedule.events import Need
 from zdistcc.toolchain import families, rebuild
 from zdistcc.toolchain.identity import Family, Match
-from zdistcc.toolchain.invocation import Invocation, scan
+from zdistcc.toolchain.invocation import Invocation, Stage, scan
 from zdistcc.toolchain.languages import Driver, Language
 from zdistcc.toolchain.options import Undistributable
 from zdistcc.toolchain.probe import Probed, ProbeFailure
@@ -95,7 +95,8 @@ class Planner:
         if config.fidelity is Fidelity.EXACT and not invocation.text_exact:
             return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
-        if not is_plain_target(output):
+        in_place = invocation.stage is Stage.ASSEMBLY
+        if not is_plain_target(output, like_new=request.umask if in_place else None):
             return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
         machine = await self._machine_words(invocation, compiler, request)
         if isinstance(machine, ProbeFailure):
