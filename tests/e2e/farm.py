@@ -21,7 +21,7 @@ from tests.lan.lan import Host, Lan
 from tests.lan.machine import Machine, Process
 from tests.lan.needs import lan_unavailable_reason
 from tests.lan.waiting import wait_until
-from zdistcc.wire.control import ReplyReader, encode_admin
+from zdistcc.wire.control import ReplyKind, ReplyReader, encode_admin
 
 BIN = Path(sys.executable).parent
 LAUNCHER = BIN / "zdistcc"
@@ -150,8 +150,9 @@ class Farm:
                     link.sendall(encode_admin(json.dumps({"ask": word}).encode()))
                     while data := link.recv(1 << 16):
                         for reply in reader.receive_data(data):
-                            answer: dict[str, Any] = json.loads(reply.stdout)
-                            return answer
+                            if reply.kind is ReplyKind.DONE:
+                                answer: dict[str, Any] = json.loads(reply.stdout)
+                                return answer
         finally:
             os.close(handle)
         return None

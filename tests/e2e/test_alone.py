@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -93,25 +93,32 @@ def test_explain_says_that_there_is_none(alone: Farm, here: Path) -> None:
 # --- workers that lack something ----------------------------------------------------------------
 
 
-def hide(machine: Machine, program: str) -> None:
-    """Put an empty file in the place of a program, for one machine."""
-    path = shutil.which(program)
-    assert path is not None
-    machine.run(["mount", "--bind", "/dev/null", os.path.realpath(path)], check=True)
+GCC = ("gcc", "g++")  # either would serve the jobs of both
+CROSS_GCC = ("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++")
 
 
-def show(machine: Machine, program: str) -> None:
-    path = shutil.which(program)
-    assert path is not None
-    machine.run(["umount", os.path.realpath(path)], check=True)
+def files(programs: Sequence[str]) -> set[str]:
+    """Return where these programs really are."""
+    paths = [shutil.which(program) for program in programs]
+    return {os.path.realpath(path) for path in paths if path is not None}
+
+
+def hide(machine: Machine, *programs: str) -> None:
+    """Put an empty file in the place of programs, for one machine."""
+    for path in files(programs):
+        machine.run(["mount", "--bind", "/dev/null", path], check=True)
+
+
+def show(machine: Machine, *programs: str) -> None:
+    for path in files(programs):
+        machine.run(["umount", path], check=True)
 
 
 def test_compilers_that_workers_lack(tmp_path: Path) -> None:
     with Farm(tmp_path, workers=2, started=0) as farm:
-        hide(farm.lan["w1"], "clang")
+        hide(farm.lan["w1"], *GCC, "clang")
+        hide(farm.lan["w2"], *GCC, *CROSS_GCC)
         for name in ("w1", "w2"):
-            hide(farm.lan[name], "aarch64-linux-gnu-gcc")
-            hide(farm.lan[name], "gcc")
             farm.start(name)
             farm.serving(name)
         wait_until(lambda: {"w1", "w2"} <= farm.hosts().keys(), 20, "both are known")
@@ -125,7 +132,9 @@ def test_compilers_that_workers_lack(tmp_path: Path) -> None:
         assert jobs.reasons == {"no-compatible-worker": 1}
         hosts = farm.hosts()
         assert not hosts["w1"]["usable"]
-        assert "gcc" in hosts["w1"]["reason"], hosts["w1"]
+        assert "aarch64-linux-gnu" in hosts["w1"]["reason"]
+        assert "has clang" in hosts["w2"]["reason"]
+        assert "needs gcc" in hosts["w2"]["reason"]
         fits = {row["name"]: (row["fits"], row["reason"]) for row in explain(farm, here, "clang")}
         assert fits["w2"] == (True, None)
         assert fits["w1"][0] is False
@@ -154,7 +163,7 @@ def test_a_worker_that_comes_back_with_other_compilers(tmp_path: Path) -> None:
         farm.run([LAUNCHER, "gcc", "-c", "x.c"], here)
         farm.stop("w1")
         shutil.rmtree(farm.lan["w1"].home / ".cache")
-        hide(farm.lan["w1"], "gcc")
+        hide(farm.lan["w1"], *GCC)
         farm.start("w1")
         farm.serving("w1")
         wait_until(lambda: farm.hosts().get("w1", {}).get("state") == "incompatible", 20, "w1 is there without gcc")
@@ -164,7 +173,7 @@ def test_a_worker_that_comes_back_with_other_compilers(tmp_path: Path) -> None:
         stats = farm.stats()
         assert (stats["workers"], stats["reasons"]) == ({"w1": 1}, {"no-compatible-worker": 1})
         farm.stop("w1", signal.SIGKILL)
-        show(farm.lan["w1"], "gcc")
+        show(farm.lan["w1"], *GCC)
         farm.start("w1")
         farm.serving("w1")
         farm.wait_for_workers("w1")
