@@ -94,7 +94,7 @@ class Reason(enum.Enum):
     # --- what the machine or the text says ------------------------------------------------------
     UNNAMED_TEXT = ("unnamed-text", "preprocessed source does not say what file it is from")
     INCLUDES_BINARY = ("includes-binary", "assembler in the source includes a file")
-    SOURCE_COLUMNS = ("source-columns", "the object records source columns, lost in preprocessed text")
+    SOURCE_COLUMNS = ("source-columns", "the object records source positions, some of which preprocessed text has lost")
     # --- what the job reads ---------------------------------------------------------------------
     COMPUTED_INCLUDE = (
         "computed-include",
@@ -134,6 +134,7 @@ class Reason(enum.Enum):
         "the local preprocessor found an error, which the local compile shows",
     )
     REMOTE_ERROR = ("remote-error", "the remote compiler found an error, which the local compile shows")
+    REMOTE_WARNING = ("remote-warning", "a warning depends on comments, which preprocessed text has lost")
     OUTPUT_NOT_WRITTEN = ("output-not-written", "the object could not be written; the local compile says why")
     ABANDONED = ("abandoned", "the compile command ended before its job did")
     INTERNAL = ("internal", "something unexpected happened in zdistcc; its log says what")

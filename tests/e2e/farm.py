@@ -5,9 +5,11 @@ Nobody is told of anybody: what the tests see is what discovery finds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,9 @@ from typing import Any, Self
 
 from tests.lan.lan import Host, Lan
 from tests.lan.machine import Machine, Process
+from tests.lan.needs import lan_unavailable_reason
 from tests.lan.waiting import wait_until
+from zdistcc.wire.control import ReplyKind, ReplyReader, encode_admin
 
 BIN = Path(sys.executable).parent
 LAUNCHER = BIN / "zdistcc"
@@ -28,6 +32,11 @@ def missing() -> str | None:
     """Why the programs under test are not there, if they aren't."""
     absent = [str(program) for program in (LAUNCHER, DAEMON) if not program.exists()]
     return f"not installed beside this Python: {', '.join(absent)} (pip install -e .)" if absent else None
+
+
+def unavailable() -> str | None:
+    """Why no farm can be had here, in words for a skip; None if one can."""
+    return lan_unavailable_reason() or missing()
 
 
 class Farm:
@@ -122,14 +131,38 @@ class Farm:
         return self.client.spawn(argv, cwd=cwd, env=self.environment(env))
 
     def ask(self, *words: str) -> Any:
-        """What `zdistcc WORDS --json` says on the client."""
+        """What `zdistcc WORDS --json` says on the client; starts the agent if need be."""
         return json.loads(self.run([LAUNCHER, *words, "--json"], self.directory).stdout)
 
+    def ask_agent(self, word: str) -> dict[str, Any] | None:
+        """What the client's agent answers, asked without the detour of a program; None if there is none."""
+        sockets = self.directory / "lan/client/run/user/test/zdistcc"
+        reader = ReplyReader()
+        try:
+            handle = os.open(sockets, os.O_RDONLY)  # the path may be too long for a socket's address
+        except FileNotFoundError:
+            return None
+        try:
+            for name in sockets.glob("agent-*.sock"):
+                with socket.socket(socket.AF_UNIX) as link, contextlib.suppress(OSError):
+                    link.settimeout(10)
+                    link.connect(f"/proc/self/fd/{handle}/{name.name}")
+                    link.sendall(encode_admin(json.dumps({"ask": word}).encode()))
+                    while data := link.recv(1 << 16):
+                        for reply in reader.receive_data(data):
+                            if reply.kind is ReplyKind.DONE:
+                                answer: dict[str, Any] = json.loads(reply.stdout)
+                                return answer
+        finally:
+            os.close(handle)
+        return None
+
     def hosts(self) -> dict[str, dict[str, Any]]:
-        return {host["name"]: host for host in self.ask("hosts")["hosts"]}
+        answer = self.ask_agent("hosts") or self.ask("hosts")
+        return {host["name"]: host for host in answer["hosts"]}
 
     def stats(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.ask("stats")
+        answer: dict[str, Any] = self.ask_agent("stats") or self.ask("stats")
         return answer
 
     def wait_for_workers(self, *names: str, timeout_s: float = 20) -> None:

@@ -41,6 +41,8 @@ from zdistcc.wire.messages import RefusalCode
 
 EAGER_BYTES: Final = 32 << 10
 """Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
+_NEEDS_COMMENTS: Final = b"-Wimplicit-fallthrough"
+"""GCC's warning that a comment silences.  Keeping comments in the text (-C) is no way out: it changes stringification."""
 TREE_TRIES: Final = 2
 """How often a job is shipped with its headers: the second time in a new epoch, because the first was in doubt."""
 _log = logging.getLogger("zdistcc.agent")
@@ -334,6 +336,8 @@ class JobRun:
                 return Here(reason=Reason.REMOTE_ERROR, detail=worker)
             self._farm.stats.remote(mode, worker)
             return Done(status=result.status, stdout=result.stdout, stderr=stderr)
+        if text is not None and _NEEDS_COMMENTS in result.stderr and self._config.fallback:
+            return Here(reason=Reason.REMOTE_WARNING, detail=worker)
         made = dict(zip((output.kind for output in result.outputs), answer.outputs, strict=True))
         wanted = {"object": plan.output}
         if mode == "headers":

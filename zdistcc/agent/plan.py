@@ -19,7 +19,7 @@ from zdistcc.errors import Reason
 from zdistcc.schedule.events import Need
 from zdistcc.toolchain import families, rebuild
 from zdistcc.toolchain.identity import Family, Match
-from zdistcc.toolchain.invocation import NOTHING, Invocation, scan
+from zdistcc.toolchain.invocation import NOTHING, Invocation, Stage, scan
 from zdistcc.toolchain.languages import Driver, Language
 from zdistcc.toolchain.options import Side, Undistributable
 from zdistcc.toolchain.probe import Probed, ProbeFailure
@@ -36,6 +36,8 @@ SIDES: Final[Mapping[Family, frozenset[Side]]] = {
 }
 """Further outputs that come back.  GCC's coverage notes do not: with the object they name the directory it ran in."""
 _COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
+_NO_QUOTES: Final = {Family.GCC: b"-fno-diagnostics-show-caret", Family.CLANG: b"-fno-caret-diagnostics"}
+"""The worker has no source lines to quote under a warning, and would quote lines of the text."""
 _LANGUAGES: Final = {
     Language.C_TEXT: "c",
     Language.CXX_TEXT: "c++",
@@ -75,7 +77,9 @@ class Plan:
 
     def remote_args(self) -> list[bytes]:
         """Return the words under which the text is compiled elsewhere."""
-        return [*self.colour, *rebuild.remote_args(self.invocation, native=self.machine)]
+        words = [*self.colour, *rebuild.remote_args(self.invocation, native=self.machine)]
+        no_quotes = _NO_QUOTES.get(self.invocation.family)
+        return [*words, no_quotes] if no_quotes is not None else words
 
 
 class Planner:
@@ -100,7 +104,8 @@ class Planner:
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
         output = os.path.join(request.cwd, invocation.output)
-        if not is_plain_target(output):
+        in_place = invocation.stage is Stage.ASSEMBLY
+        if not is_plain_target(output, like_new=request.umask if in_place else None):
             return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
         machine = await self._machine_words(invocation, compiler, request)
         if isinstance(machine, ProbeFailure):

@@ -36,6 +36,8 @@ FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
 CONNECTING_GRACE_S: Final = 1.5
 """How long jobs wait for a worker that was just heard of to answer."""
+MAX_EARLY_NEWS: Final = 16
+"""News that may come in the same packet as the greeting, before there is a worker to which they belong."""
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -224,9 +226,13 @@ class Roster:
                 self._disconnect(entry, fault=bool(cause))
             lost.set()
 
+        early: list[Message] = []
+
         def news(message: Message) -> None:
             if entry.remote is remote:
                 self._news(entry, message)
+            elif len(early) < MAX_EARLY_NEWS:
+                early.append(message)
 
         remote = Remote(self._agent, news, gone)
         _, address = await connect(lambda: remote.link, tuple(entry.addresses))
@@ -237,6 +243,8 @@ class Roster:
             remote.link.lose(InfraError("the worker did not greet"))
             raise InfraError(f"{address} accepts connections and says nothing") from None
         self._greeted(entry, remote, greeting, address)
+        for message in early:
+            news(message)
 
     def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, address: Address) -> None:
         other = self._by_id(WorkerId(greeting.id))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from zdistcc.errors import InfraError
 
@@ -98,13 +99,29 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
 
 
 async def _open(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    # Not loop.getaddrinfo and loop.sock_connect: uvloop's lose the scope of a link-local address.
+    infos = await asyncio.to_thread(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, target = infos[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        await loop.sock_connect(sock, target)
+        await _connected(loop, sock, target)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket, target: Any) -> None:
+    try:
+        sock.connect(target)
+    except BlockingIOError:
+        writable = asyncio.Event()
+        loop.add_writer(sock, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error)) from None

@@ -74,9 +74,10 @@ class Invocation:
     text_exact: bool
     """Whether preprocessed text compiles to the very bytes that the source does.
 
-    Not where source columns are recorded: in GCC's debug information and intermediate code, by
-    sanitizers, in side outputs.  Not with any debug information of Clang (the directory it names is
-    the worker's), nor with its Objective-C, which writes the name of its input into the object.
+    Not with debug information: it has columns, and even without them (-gno-column-info) GCC's line table
+    tells locations on one line apart, which text does where a system header's macro was expanded; Clang's
+    names the worker's directory.  Nor with GCC's intermediate code and sanitizers, which record columns too,
+    with side outputs, or with Objective-C by Clang, which writes the name of its input into the object.
     `rebuild.text_reason` judges the text itself.
     """
     records_options: bool
@@ -241,7 +242,7 @@ class _Seen:
 
     def invocation(self, env: Mapping[bytes, bytes]) -> Invocation:
         assert not isinstance(self.wanted, Undistributable), "refusal let it pass"
-        debug, columns = _debug(self.marks.get(Mark.DEBUG, ()))
+        debug = _debug(self.marks.get(Mark.DEBUG, ()))
         recorded = Mark.COLUMNS in self.marks or Effect.SIDE in self.effects
         return Invocation(
             family=self.family,
@@ -254,7 +255,7 @@ class _Seen:
             depfile=self.wanted,
             debug=debug,
             text_exact=not recorded
-            and not (debug and (columns or self.family is Family.CLANG))
+            and not debug
             and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
             records_options=self.family is Family.GCC and (debug or self.lto()),
             native=self.native(),
@@ -322,15 +323,13 @@ _DEBUG_SHAPE = re.compile(
 )
 
 
-def _debug(args: Sequence[Arg]) -> tuple[bool, bool]:
-    """Whether there is debug information, and whether it would have columns."""
-    debug, columns = False, True
+def _debug(args: Sequence[Arg]) -> bool:
+    """Whether there is debug information."""
+    debug = False
     for arg in args:
         value = arg.words[0][2:]
-        if value in (b"column-info", b"no-column-info"):
-            columns = value == b"column-info"
         if _DEBUG_OFF.fullmatch(value):
             debug = False
         elif not _DEBUG_SHAPE.fullmatch(value):
             debug = True
-    return debug, columns
+    return debug

@@ -47,11 +47,9 @@ int glob_match(const char *pattern, const char *text)
             next++;
             matches = *text != '\0' && match_set(&next, *text) == 1;
             break;
-        case '\\':
-            if (next[1] != '\0')
-                next++;
-            /* fall through */
         default:
+            if (*next == '\\' && next[1] != '\0')
+                next++;
             matches = *next++ == *text && *text != '\0';
         }
         if (matches) {
