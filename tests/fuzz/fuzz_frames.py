@@ -27,13 +27,22 @@ def transcripts() -> dict[Role, list[list[bytes]]]:
         agent, worker = Connection(Role.AGENT), Connection(Role.WORKER)
         agent.send(HELLO)
         worker.send(GREETING)
+        said: dict[Role, bytes] = {Role.AGENT: b"", Role.WORKER: b""}
+
+        def carry(
+            agent: Connection = agent, worker: Connection = worker, said: dict[Role, bytes] = said
+        ) -> None:
+            for source, target in ((agent, worker), (worker, agent)):
+                wire = source.data_to_send()
+                said[source.role] += wire
+                target.receive_data(wire)
+                target.events()
+
         for eager in (True, False):
             job, bodies = job_of(bytes(range(256)) * 3, eager=eager)
             stream = agent.open_stream()
             agent.send(job, stream, bodies)
-            said: dict[Role, bytes] = {Role.AGENT: b"", Role.WORKER: b""}
-            heard[Role.WORKER].append(said_so_far := [agent.data_to_send()])
-            worker.receive_data(said_so_far[0])
+            carry()
             if ending == 0:
                 worker.send(Started(), stream)
                 worker.send(*_with(result_of(b"o" * 999, b"d"), stream))
@@ -43,14 +52,11 @@ def transcripts() -> dict[Role, list[list[bytes]]]:
                 worker.send(Need(digests=(job.source.digest,)), stream)
             else:
                 agent.send(Cancel(), stream)
-            said[Role.WORKER] = worker.data_to_send()
-            agent.receive_data(said[Role.WORKER])
-            heard[Role.AGENT].append([said[Role.WORKER]])
-            said[Role.AGENT] = agent.data_to_send()
-            said_so_far.append(said[Role.AGENT])
-            worker.receive_data(said[Role.AGENT])
-            agent.events(), worker.events()
-    return {role: [list(_cut(b"".join(parts))) for parts in lists] for role, lists in heard.items()}
+            carry()
+            carry()
+        heard[Role.WORKER].append(list(_cut(said[Role.AGENT])))
+        heard[Role.AGENT].append(list(_cut(said[Role.WORKER])))
+    return heard
 
 
 def _with(result: tuple[Result, list[bytes]], stream: int) -> tuple[Result, int, list[bytes]]:
@@ -78,7 +84,7 @@ def all_messages() -> list[bytes]:
 
 
 def mutate(rng: random.Random, pieces: list[bytes], stock: list[bytes]) -> bytes:
-    pieces = list(pieces)
+    preface, pieces = pieces[0], list(pieces[1:])
     for _ in range(rng.randint(0, 3)):
         place = rng.randrange(len(pieces) + 1)
         match rng.randrange(4):
@@ -91,6 +97,8 @@ def mutate(rng: random.Random, pieces: list[bytes], stock: list[bytes]) -> bytes
             case 3:
                 rng.shuffle(pieces)
     wire = bytearray(b"".join(pieces))
+    if rng.random() < 0.05:
+        wire[:0], preface = preface, b""
     for _ in range(rng.choice((0, 0, 1, 1, 2, 8))):
         if not wire:
             break
@@ -104,7 +112,7 @@ def mutate(rng: random.Random, pieces: list[bytes], stock: list[bytes]) -> bytes
                 del wire[place : place + rng.randint(1, 8)]
             case 3:
                 wire[place:place] = rng.randbytes(rng.randint(1, 8))
-    return bytes(wire)
+    return preface + bytes(wire)
 
 
 def hear(role: Role, wire: bytes, rng: random.Random, jobs_open: int = 2) -> str:
