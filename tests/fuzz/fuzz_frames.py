@@ -29,9 +29,7 @@ def transcripts() -> dict[Role, list[list[bytes]]]:
         worker.send(GREETING)
         said: dict[Role, bytes] = {Role.AGENT: b"", Role.WORKER: b""}
 
-        def carry(
-            agent: Connection = agent, worker: Connection = worker, said: dict[Role, bytes] = said
-        ) -> None:
+        def carry(agent: Connection = agent, worker: Connection = worker, said: dict[Role, bytes] = said) -> None:
             for source, target in ((agent, worker), (worker, agent)):
                 wire = source.data_to_send()
                 said[source.role] += wire

@@ -53,7 +53,9 @@ def test_the_grammar_of_addresses(text: str, host: str, port: int) -> None:
     assert parse_address(text, 1) == Address(host, port)
 
 
-@pytest.mark.parametrize("text", ["", ":", ":80", "box:0", "box:65536", "box:x", "[::1", "[::1]80", "a b", "box:²", "[]"])
+@pytest.mark.parametrize(
+    "text", ["", ":", ":80", "box:0", "box:65536", "box:x", "[::1", "[::1]80", "a b", "box:²", "[]"]
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError):
         parse_address(text, 1)

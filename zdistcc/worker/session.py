@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from zdistcc.errors import InfraError, RemoteProtocolError
@@ -27,7 +28,6 @@ from zdistcc.wire.messages import (
     Body,
     Cancel,
     Goodbye,
-    Greeting,
     Hello,
     Job,
     Message,
@@ -38,6 +38,7 @@ from zdistcc.wire.messages import (
     Result,
     Started,
     Supply,
+    sentence,
 )
 from zdistcc.worker.admission import JobKey
 from zdistcc.worker.execute import Exceeded, Made
@@ -46,14 +47,16 @@ from zdistcc.worker.vet import Order, examine
 HELLO_TIMEOUT_S: Final = 5.0
 TEXT_TIMEOUT_S: Final = 60.0
 """How long an admitted job may wait for its text before its place is given to another."""
+MAX_TEXT_BYTES: Final = 256 << 20
+"""A text is held in memory, and the queue holds several; the largest known to preprocess is a fifth of this."""
 _log = logging.getLogger("zdistcc.worker")
 
 
 class Host(Protocol):
     """What a session needs of the worker."""
 
-    def greeting(self) -> Greeting:
-        """Return what to say first."""
+    def welcome(self) -> Sequence[Message]:
+        """Return what to say first, the greeting before all else."""
 
     def offers(self) -> Sequence[Offer]:
         """Return the compilers there are now."""
@@ -114,10 +117,11 @@ class Session:
             case Hello():
                 self._hello_timer.cancel()
                 self.client = message.name
-                self._send(self.host.greeting())
                 self._greeted = True
+                for first in self.host.welcome():
+                    self._send(first)
                 _log.info(
-                    "client connected session=%d client=%r version=%s", self.number, message.name, message.version
+                    "client connected session=%d client=%r version=%r", self.number, message.name, message.version
                 )
             case Job():
                 self._begin(stream, message)
@@ -152,6 +156,11 @@ class Session:
         if isinstance(examined, Refuse):
             self._refuse(stream, examined)
             return
+        size = message.source.body.raw
+        if size > MAX_TEXT_BYTES:
+            why = f"a text of {size} bytes exceeds {MAX_TEXT_BYTES}"
+            self._refuse(stream, Refuse(code=RefusalCode.TOO_LARGE, sentence=why, remedy="compile it locally"))
+            return
         why_not = self.host.admit((self.number, stream), self)
         if why_not is not None:
             code = RefusalCode.DRAINING if why_not == "draining" else RefusalCode.BUSY
@@ -162,6 +171,7 @@ class Session:
         job = _Job(message=message, order=examined, born=time.monotonic(), text=self._loop.create_future())
         self._jobs[stream] = job
         job.task = asyncio.ensure_future(self._work(stream, job))
+        job.task.add_done_callback(partial(self._over, stream, job))
         if message.eager:
             job.body = message.source.body
             if not job.body.packed:
@@ -174,7 +184,7 @@ class Session:
         if job is None:
             return
         wanted: Blob = job.message.source
-        if job.body is not None or len(message.blobs) != 1 or message.blobs[0].digest != wanted.digest:
+        if job.body is not None or len(message.blobs) != 1 or message.blobs[0] != wanted:
             self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence="that content was not asked for"))
             return
         job.body = message.blobs[0].body
@@ -198,35 +208,47 @@ class Session:
     async def _work(self, stream: int, job: _Job) -> None:
         """Carry one job from its text to its answer."""
         key = (self.number, stream)
+        fate: Refuse
         try:
             async with asyncio.timeout(TEXT_TIMEOUT_S):
                 text = await job.text
             waited = time.monotonic()
             started = asyncio.Event()
-            telling = asyncio.ensure_future(self._tell_started(stream, started))
+            telling = asyncio.ensure_future(self._tell_started(stream, job, started))
             try:
                 made = await self.host.run(key, job.order, text, started)
             finally:
                 telling.cancel()
-            self._answer(stream, job, made, waited)
+            if self._jobs.get(stream) is job:
+                self._answer(stream, job, made, waited)
+            return
         except TimeoutError:
-            self._refuse(stream, Refuse(code=RefusalCode.LIMIT, sentence="the text of the job did not arrive"))
+            fate = Refuse(code=RefusalCode.LIMIT, sentence="the text of the job did not arrive")
         except Exceeded as error:
-            self._refuse(
-                stream,
-                Refuse(
-                    code=RefusalCode.LIMIT, sentence=str(error), remedy="raise job_seconds, job_memory or job_output"
-                ),
-            )
+            remedy = "raise job_seconds, job_memory or job_output"
+            fate = Refuse(code=RefusalCode.LIMIT, sentence=sentence(str(error)), remedy=remedy)
         except InfraError as error:
-            self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence=str(error)))
-        finally:
-            self._jobs.pop(stream, None)
-            self.host.leave(key)
+            fate = Refuse(code=RefusalCode.INTERNAL, sentence=sentence(str(error)))
+        except Exception:
+            _log.exception("a bug: session=%d job=%d could not be done", self.number, stream)
+            fate = Refuse(
+                code=RefusalCode.INTERNAL, sentence="something unexpected happened; the worker's log says what"
+            )
+        if self._jobs.get(stream) is job:
+            self._refuse(stream, fate)
 
-    async def _tell_started(self, stream: int, started: asyncio.Event) -> None:
+    def _over(self, stream: int, job: _Job, task: asyncio.Task[None]) -> None:
+        """The job's task has ended, possibly before its first step: its place is free."""
+        if self._jobs.get(stream) is job:
+            del self._jobs[stream]
+        if job.text.done() and not job.text.cancelled():
+            job.text.exception()  # seen, though nobody waits for the text any more
+        self.host.leave((self.number, stream))
+
+    async def _tell_started(self, stream: int, job: _Job, started: asyncio.Event) -> None:
         await started.wait()
-        self._send(Started(), stream)
+        if self._jobs.get(stream) is job:
+            self._send(Started(), stream)
 
     def _answer(self, stream: int, job: _Job, made: Made, waited: float) -> None:
         ended = made.ended

@@ -17,7 +17,7 @@ from zdistcc.toolchain.environment import VARIABLES, EnvEffect
 from zdistcc.toolchain.identity import Offer
 from zdistcc.toolchain.languages import Language
 from zdistcc.toolchain.vetting import Refused, vet
-from zdistcc.wire.messages import Job, RefusalCode, Refuse, Stage
+from zdistcc.wire.messages import Job, RefusalCode, Refuse, Stage, sentence
 
 ENVIRONMENT: Final = frozenset(
     name.decode()
@@ -72,9 +72,9 @@ def examine(job: Job, offers: Sequence[Offer]) -> Order | Refuse:
     )
 
 
-def _bad(sentence: str) -> Refuse:
+def _bad(why: str) -> Refuse:
     return Refuse(
         code=RefusalCode.ARGUMENTS,
-        sentence=sentence,
+        sentence=sentence(why),
         remedy="compile this file locally; if the option is harmless, report it",
     )
