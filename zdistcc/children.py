@@ -119,7 +119,8 @@ async def run(
         timed_out = False
         try:
             _limit(child.pid, limits)
-            await asyncio.wait_for(_exited(child.pid), limits.seconds or None)
+            async with asyncio.timeout(limits.seconds or None):  # wait_for() of 3.11 can lose a cancellation
+                await _exited(child.pid)
         except TimeoutError:
             timed_out = True
         finally:

@@ -20,7 +20,7 @@ from zdistcc.sample import copy_to
 REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-TARGETS = "build/base/arena.o build/base/prng.o build/text/glob.o build/hash/crc32.o".split()
+TARGETS = ["build/base/arena.o", "build/base/prng.o", "build/text/glob.o", "build/hash/crc32.o"]
 CODE = ["gcc", "-c", "x.c", "-o", "x.o"]
 
 

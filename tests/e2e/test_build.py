@@ -25,7 +25,7 @@ add_library(toolbox STATIC ${SOURCES})
 target_include_directories(toolbox PRIVATE include)
 """
 UNITS = len(units())
-FEW = "build/base/arena.o build/text/glob.o build/ray/image.o".split()
+FEW = ["build/base/arena.o", "build/text/glob.o", "build/ray/image.o"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ Must not know: what a job is, who is allowed to connect.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,8 +34,11 @@ class Watch:
 WAITING: Final = Watch(ping_s=0.5, silence_s=2.0)
 """While somebody waits for an answer; a worker under full load answers in milliseconds (its compilers are niced)."""
 RESTING: Final = Watch(ping_s=5.0, silence_s=16.0)
+MAX_UNSENT_BYTES: Final = 16 << 20
+"""A peer for which that much in messages is waiting does not read them: it is given up before it costs more memory."""
 SEND_AHEAD_BYTES: Final = 256 << 10
 """How much is handed to the socket at once; the rest stays in the core, where messages can still overtake it."""
+_log = logging.getLogger("zdistcc.net")
 
 
 class LinkLost(InfraError):
@@ -68,18 +71,23 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._paused = False
         self._lost = False
+        self._closing = False
         self._flush_planned = False
         self._last_heard = self._loop.time()
         self._ping_token = 0
         self._ping_sent_at = 0.0
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._tick_due = 0.0
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: whatever was said before the socket was there goes out now."""
         self._transport = cast(asyncio.Transport, transport)
+        if self._lost:
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=SEND_AHEAD_BYTES, low=SEND_AHEAD_BYTES // 4)
         sock = self._transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -87,16 +95,23 @@ class Link(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the core and tell the handler."""
+        """Feed the core and tell the handler; whatever goes wrong in either ends this link and nothing else."""
+        if self._lost:
+            return
         self._last_heard = self._loop.time()
         self.bytes_received += len(data)
+        trouble: ProtocolError | None = None
         try:
             self.connection.receive_data(data)
         except ProtocolError as error:
+            trouble = error
+        try:
             self._dispatch(self.connection.events())
-            self.lose(error)
-            return
-        self._dispatch(self.connection.events())
+        except Exception:
+            _log.exception("a bug: what was heard could not be dealt with; the connection is given up")
+            self.lose(LinkLost("something unexpected happened here; the log says what"))
+        if trouble is not None:
+            self.lose(trouble)
         self.flush()
 
     def eof_received(self) -> bool:
@@ -105,6 +120,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone."""
+        self._transport = None  # to abort it from here would end it twice
         self.lose(LinkLost(str(error) if error else "the other side closed the connection"))
 
     def pause_writing(self) -> None:
@@ -119,10 +135,13 @@ class Link(asyncio.Protocol):
     # --- for the owner --------------------------------------------------------------------------
 
     def send(self, message: Message, stream: int = 0, bodies: Sequence[bytes] = ()) -> None:
-        """Say ``message``; silently dropped once the link is lost (the handler has been told)."""
-        if self._lost:
+        """Say ``message``; silently dropped once the link is lost (the handler has been told, or will be at once)."""
+        if self._lost or self.connection.dead:
             return
         self.connection.send(message, stream, bodies)
+        if self.connection.unsent_bytes > MAX_UNSENT_BYTES:
+            self.lose(LinkLost("the other side does not read what it is told"))
+            return
         if not self._flush_planned:
             self._flush_planned = True
             self._loop.call_soon(self.flush)
@@ -134,6 +153,9 @@ class Link(asyncio.Protocol):
             data = self.connection.data_to_send(SEND_AHEAD_BYTES)
             self.bytes_sent += len(data)
             self._transport.write(data)
+        if self._closing and not self._lost and self._transport and not self.connection.wants_to_send:
+            self._closing = False
+            self._loop.call_soon(self._transport.close)  # not from within its own resume_writing()
 
     def watch(self, watch: Watch | None) -> None:
         """Ping the peer and mind its silence from now on, in this way; ``None``: no longer."""
@@ -145,7 +167,7 @@ class Link(asyncio.Protocol):
             self._timer = None
         if watch is not None:
             self._last_heard = self._loop.time()
-            self._timer = self._loop.call_later(watch.ping_s, self._tick)
+            self._plan_tick(watch)
 
     def lose(self, cause: InfraError) -> None:
         """Give the link up; the handler hears of it once."""
@@ -158,10 +180,9 @@ class Link(asyncio.Protocol):
         self.handler.on_lost(cause)
 
     def close(self) -> None:
-        """Say what is left to be said, then close."""
+        """Say what is left to be said, bodies included, then close."""
+        self._closing = True
         self.flush()
-        if self._transport is not None and not self._lost:
-            self._transport.close()
 
     @property
     def lost(self) -> bool:
@@ -178,9 +199,11 @@ class Link(asyncio.Protocol):
 
     def _dispatch(self, events: list[Event]) -> None:
         for event in events:
+            if self._lost:
+                return
             match event:
                 case Said(stream=0, message=Ping() as ping):
-                    with contextlib.suppress(ProtocolError):  # the core may have died on what came after
+                    if not self._paused:  # else the bytes that fill the socket are answer enough
                         self.send(Pong(token=ping.token))
                 case Said(stream=0, message=Pong() as pong):
                     if pong.token == self._ping_token:
@@ -204,10 +227,17 @@ class Link(asyncio.Protocol):
 
     def _tick(self) -> None:
         assert self._watch is not None
-        silence = self._loop.time() - self._last_heard
+        now = self._loop.time()
+        if now - self._tick_due > self._watch.ping_s:
+            self._last_heard = now  # we stood still, so the peer had nothing to answer
+        silence = now - self._last_heard
         if silence > self._watch.silence_s:
             self._timer = None
             self.lose(LinkLost(f"nothing was heard for {silence:.1f} s"))
             return
         self.ping()
-        self._timer = self._loop.call_later(self._watch.ping_s, self._tick)
+        self._plan_tick(self._watch)
+
+    def _plan_tick(self, watch: Watch) -> None:
+        self._tick_due = self._loop.time() + watch.ping_s
+        self._timer = self._loop.call_at(self._tick_due, self._tick)

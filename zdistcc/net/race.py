@@ -17,6 +17,8 @@ from typing import Any, Final, TypeVar
 from zdistcc.errors import InfraError
 
 STAGGER_S: Final = 0.05
+MAX_ADDRESSES: Final = 16
+"""What a machine has; an announcement may hold hundreds, and each costs a socket and 50 ms."""
 CONNECT_TIMEOUT_S: Final = 2.0
 """A LAN answers in milliseconds; a sleeping laptop never does."""
 
@@ -74,11 +76,11 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 return await _open(loop, address), address
-        except (OSError, TimeoutError, UnicodeError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # timeouts, and what an announcement may hold
             causes[address] = getattr(error, "strerror", None) or str(error) or "no answer"
             return None
 
-    ordered = sorted(set(addresses), key=preference)
+    ordered = sorted(set(addresses), key=preference)[:MAX_ADDRESSES]
     tasks = [asyncio.ensure_future(attempt(address, place * STAGGER_S)) for place, address in enumerate(ordered)]
     winner: tuple[socket.socket, Address] | None = None
     try:

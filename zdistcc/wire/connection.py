@@ -330,6 +330,16 @@ class Connection:
         return bool(self._control or self._sending)
 
     @property
+    def unsent_bytes(self) -> int:
+        """How many bytes of messages (bodies are the caller's) wait to be sent."""
+        return len(self._control)
+
+    @property
+    def dead(self) -> bool:
+        """True after an error or the peer's closing: nothing more can be said or heard."""
+        return self._dead
+
+    @property
     def open_streams(self) -> int:
         """How many streams are not over yet at this end."""
         return len(self._streams)

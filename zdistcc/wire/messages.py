@@ -18,7 +18,8 @@ import msgspec
 
 from zdistcc.errors import LocalProtocolError, RemoteProtocolError
 
-Text = Annotated[str, msgspec.Meta(max_length=1024)]
+MAX_SENTENCE: Final = 1024
+Text = Annotated[str, msgspec.Meta(max_length=MAX_SENTENCE)]
 ShortText = Annotated[str, msgspec.Meta(max_length=256)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Path = Annotated[bytes, msgspec.Meta(min_length=1, max_length=4096)]
@@ -333,11 +334,17 @@ _decoder: Final = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
-    """Return the payload of a message frame."""
+    """Return the payload of a message frame; :class:`LocalProtocolError` when no peer would take it.
+
+    It is read back for that (some microseconds): constructors check no limits, and a field that is too long would
+    cost the whole connection, with every job on it.
+    """
     try:
-        return _encoder.encode(message)
-    except (TypeError, OverflowError) as error:
-        raise LocalProtocolError(f"cannot encode {type(message).__name__}: {error}") from error
+        payload = _encoder.encode(message)
+        _decoder.decode(payload)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise LocalProtocolError(f"cannot say {type(message).__name__}: {sentence(str(error))}") from error
+    return payload
 
 
 def decode(payload: bytes) -> Message:
@@ -345,8 +352,13 @@ def decode(payload: bytes) -> Message:
     try:
         message: Message = _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RemoteProtocolError(f"not a message: {error}") from error
+        raise RemoteProtocolError(f"not a message: {sentence(str(error))}") from error
     return message
+
+
+def sentence(text: str) -> str:
+    """Return ``text`` as a field for people holds it: on one line, nothing that acts on a terminal, not too long."""
+    return "".join(character if character.isprintable() else "?" for character in text)[:MAX_SENTENCE]
 
 
 def tag_of(message: Message | type[msgspec.Struct]) -> str:

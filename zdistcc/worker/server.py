@@ -7,6 +7,7 @@ and hands it to the row of ``PROTOCOLS`` that they name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,10 @@ from zdistcc.worker.sources import EntrySet, Sources
 from zdistcc.worker.vet import Order, TreeOrder
 
 FIRST_BYTES_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long a draining worker waits for its clients to read the last results."""
+MAX_COMPILERS: Final = 256
+"""As many as a greeting holds."""
 LOAD_INTERVAL_S: Final = 0.1
 """At most ten times a second, however many jobs come and go."""
 MAX_CLIENTS: Final = 512
@@ -82,12 +87,13 @@ class Worker:
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._alone = asyncio.Event()
 
     # --- session.Host ---------------------------------------------------------------------------
 
-    def greeting(self) -> Greeting:
+    def welcome(self) -> Sequence[Message]:
         """Return what every client is told first."""
-        return Greeting(
+        greeting = Greeting(
             version=__version__,
             id=self.settings.id,
             name=self.settings.name,
@@ -97,6 +103,8 @@ class Worker:
             machine=self.settings.machine,
             features=FEATURES,
         )
+        peers = [Peers(peers=tuple(self._peers.values()))] if self._peers else []
+        return [greeting, self.load(), *peers]
 
     def offers(self) -> Sequence[Offer]:
         """Return the compilers there are now."""
@@ -167,15 +175,15 @@ class Worker:
 
     def set_compilers(self, compilers: Sequence[Probed]) -> None:
         """Replace the list of compilers and tell the clients."""
-        self._compilers = tuple(compilers)
-        message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in compilers))
-        for session in self.sessions:
+        self._compilers = tuple(compilers)[:MAX_COMPILERS]
+        message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
+        for session in list(self.sessions):
             session.say(message)
 
     def set_peers(self, peers: Mapping[str, PeerInfo]) -> None:
         """Replace the list of other workers seen and tell the clients."""
         self._peers = dict(peers)
-        for session in self.sessions:
+        for session in list(self.sessions):
             session.say(Peers(peers=tuple(self._peers.values())))
 
     def load(self) -> Load:
@@ -189,18 +197,22 @@ class Worker:
 
     def _tell_load(self) -> None:
         self._load_timer = None
-        for session in self.sessions:
+        for session in list(self.sessions):
             session.say(self.load())
 
     async def drain(self) -> None:
-        """Take no new jobs; return when the running ones have ended."""
+        """Take no new jobs; return when the running ones have ended and their results are on their way."""
         self.admission.draining = True
         self._tell_load()
         await self._idle.wait()
-        for session in self.sessions:
+        for session in list(self.sessions):
             session.say(Goodbye(why="the worker stops"))
             if session.link is not None:
                 session.link.close()
+        if self.sessions:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._alone.wait()
 
     def stop(self) -> None:
         """Drop every client; their compilers are killed."""
@@ -226,10 +238,15 @@ class Worker:
         link = Link(Connection(Role.WORKER), session)
         session.attach(link)
         self.sessions.add(session)
+        self._alone.clear()
         link.watch(RESTING)
-        if self._peers:
-            asyncio.get_running_loop().call_soon(session.say, Peers(peers=tuple(self._peers.values())))
         return link
+
+    def forget(self, session: Session) -> None:
+        """A client has gone."""
+        self.sessions.discard(session)
+        if not self.sessions:
+            self._alone.set()
 
     def _why_denied(self, address: str, own_address: str) -> Denied | None:
         if address != own_address and not access.allowed(address, self.settings.allow):
@@ -261,7 +278,7 @@ class _Visit(Session):
     def on_lost(self, cause: InfraError) -> None:
         """Cancel the jobs, then leave the list."""
         super().on_lost(cause)
-        cast(Worker, self.host).sessions.discard(self)
+        cast(Worker, self.host).forget(self)
 
 
 PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}

@@ -33,7 +33,6 @@ from zdistcc.wire.messages import (
     FileEntry,
     Files,
     Goodbye,
-    Greeting,
     Hello,
     Job,
     LinkEntry,
@@ -46,6 +45,7 @@ from zdistcc.wire.messages import (
     Started,
     Supply,
     TreeJob,
+    sentence,
 )
 from zdistcc.worker.admission import JobKey
 from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made
@@ -56,6 +56,8 @@ from zdistcc.worker.vet import Order, TreeOrder, examine, examine_tree
 HELLO_TIMEOUT_S: Final = 5.0
 CONTENT_TIMEOUT_S: Final = 60.0
 """How long an admitted job may wait for content it asked for before its place is given to another."""
+MAX_TEXT_BYTES: Final = 256 << 20
+"""A text is held in memory, and the queue holds several; the largest known to preprocess is a fifth of this."""
 MAX_ENTRIES: Final = 1 << 20
 MAX_SETS: Final = 1 << 17
 """A connection's declared files; an agent that needs more connects anew."""
@@ -67,8 +69,8 @@ class Host(Protocol):
 
     sources: Sources
 
-    def greeting(self) -> Greeting:
-        """Return what to say first."""
+    def welcome(self) -> Sequence[Message]:
+        """Return what to say first, the greeting before all else."""
 
     def offers(self) -> Sequence[Offer]:
         """Return the compilers there are now."""
@@ -133,10 +135,11 @@ class Session:
             case Hello():
                 self._hello_timer.cancel()
                 self.client, self._agent = printable(message.name), message.agent
-                self._send(self.host.greeting())
                 self._greeted = True
+                for first in self.host.welcome():
+                    self._send(first)
                 _log.info(
-                    "client connected session=%d client=%r version=%s", self.number, message.name, message.version
+                    "client connected session=%d client=%r version=%r", self.number, message.name, message.version
                 )
             case Files():
                 self._declare(message)
@@ -185,6 +188,11 @@ class Session:
         if isinstance(order, Refuse):
             self._refuse(stream, order)
             return
+        size = message.source.body.raw if isinstance(message, Job) else 0
+        if size > MAX_TEXT_BYTES:
+            why = f"a text of {size} bytes exceeds {MAX_TEXT_BYTES}"
+            self._refuse(stream, Refuse(code=RefusalCode.TOO_LARGE, sentence=why, remedy="compile it locally"))
+            return
         why_not = self.host.admit((self.number, stream), self)
         if why_not is not None:
             code = RefusalCode.DRAINING if why_not == "draining" else RefusalCode.BUSY
@@ -199,6 +207,7 @@ class Session:
             assert isinstance(message, Job) and isinstance(order, Order)
             work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order))
         job.task = asyncio.ensure_future(work)
+        job.task.add_done_callback(partial(self._over, stream, job))
 
     async def _make_from_text(self, stream: int, job: _Job, message: Job, order: Order) -> Made:
         digest = message.source.digest
@@ -207,7 +216,7 @@ class Session:
         else:
             content = await self._fetch(stream, job, (digest,))
         return await self.host.run_text(
-            (self.number, stream), order, content[digest], lambda: self._send(Started(), stream)
+            (self.number, stream), order, content[digest], partial(self._tell_started, stream, job)
         )
 
     async def _make_from_tree(self, stream: int, job: _Job, message: TreeJob, order: TreeOrder) -> Made:
@@ -218,7 +227,7 @@ class Session:
         with sources.tree(self._agent, message.epoch) as tree:
             await sources.materialise(tree, files, lambda digests: self._fetch(stream, job, digests))
             made = await self.host.run_tree(
-                (self.number, stream), order, tree, files, lambda: self._send(Started(), stream)
+                (self.number, stream), order, tree, files, partial(self._tell_started, stream, job)
             )
             sources.believe(tree, files)
         sources.tidy()
@@ -241,15 +250,29 @@ class Session:
         """Carry one job to its answer."""
         begun = time.monotonic()
         try:
-            self._answer(stream, job, await make(), begun)
+            made = await make()
+            if self._jobs.get(stream) is job:
+                self._answer(stream, job, made, begun)
+            return
         except InfraError as error:
-            self._refuse(stream, refusal_for(error))
+            fate = refusal_for(error)
         except Exception:
-            _log.exception("a bug in the worker session=%d job=%d", self.number, stream)
-            self._refuse(stream, Refuse(code=RefusalCode.INTERNAL, sentence="a bug; the worker's log has it"))
-        finally:
-            self._jobs.pop(stream, None)
-            self.host.leave((self.number, stream))
+            _log.exception("a bug: session=%d job=%d could not be done", self.number, stream)
+            fate = Refuse(
+                code=RefusalCode.INTERNAL, sentence="something unexpected happened; the worker's log says what"
+            )
+        if self._jobs.get(stream) is job:
+            self._refuse(stream, fate)
+
+    def _over(self, stream: int, job: _Job, task: asyncio.Task[None]) -> None:
+        """The job's task has ended, possibly before its first step: its place is free."""
+        if self._jobs.get(stream) is job:
+            del self._jobs[stream]
+        self.host.leave((self.number, stream))
+
+    def _tell_started(self, stream: int, job: _Job) -> None:
+        if self._jobs.get(stream) is job:
+            self._send(Started(), stream)
 
     def _answer(self, stream: int, job: _Job, made: Made, begun: float) -> None:
         ended = made.ended
@@ -315,11 +338,13 @@ def refusal_for(error: InfraError) -> Refuse:
     match error:
         case Exceeded():
             return Refuse(
-                code=RefusalCode.LIMIT, sentence=str(error), remedy="raise job_seconds, job_memory or job_output"
+                code=RefusalCode.LIMIT,
+                sentence=sentence(str(error)),
+                remedy="raise job_seconds, job_memory or job_output",
             )
         case StoreFull():
-            return Refuse(code=RefusalCode.STORE_FULL, sentence=str(error), remedy="raise store_size")
+            return Refuse(code=RefusalCode.STORE_FULL, sentence=sentence(str(error)), remedy="raise store_size")
         case StoreError() | ForeignHeader() | Leaked() | Escaped():
-            return Refuse(code=RefusalCode.TREE, sentence=str(error)[:1000])
+            return Refuse(code=RefusalCode.TREE, sentence=sentence(str(error)))
         case _:
-            return Refuse(code=RefusalCode.INTERNAL, sentence=str(error)[:1000])
+            return Refuse(code=RefusalCode.INTERNAL, sentence=sentence(str(error)))

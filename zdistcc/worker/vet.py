@@ -19,7 +19,7 @@ from zdistcc.toolchain.languages import Language
 from zdistcc.toolchain.options import Side
 from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.toolchain.vetting import Refused, vet, vet_headers
-from zdistcc.wire.messages import Job, PathArg, RefusalCode, Refuse, Stage, TreeJob
+from zdistcc.wire.messages import Job, PathArg, RefusalCode, Refuse, Stage, TreeJob, sentence
 
 ENVIRONMENT: Final = frozenset(
     name.decode()
@@ -167,9 +167,9 @@ def _bad_word(refused: Refused) -> Refuse:
     return _bad(f"argument {refused.word.decode('utf-8', 'replace')[:200]!r}: {refused.why.text}")
 
 
-def _bad(sentence: str) -> Refuse:
+def _bad(why: str) -> Refuse:
     return Refuse(
         code=RefusalCode.ARGUMENTS,
-        sentence=sentence,
+        sentence=sentence(why),
         remedy="compile this file locally; if the option is harmless, report it",
     )

@@ -1,0 +1,40 @@
+"""One value of every message, for tests that go through all of them."""
+
+from __future__ import annotations
+
+from zdistcc.wire import messages as m
+from zdistcc.wire.messages import Message
+
+COMPILER = m.CompilerInfo(
+    family="gcc", version="12.2.0", target="x86_64-linux-gnu", build_id="a" * 32, languages=("c", "c++"), targets=("x",)
+)
+BLOB = m.Blob(digest=b"d" * 32, body=m.Body(raw=5, packed=5))
+SAMPLES: tuple[Message, ...] = (
+    m.Hello(version="1", name="client", agent="a", features=("x",)),
+    m.Greeting(version="1", id="0123456789abcdef", name="w", slots=4, compilers=(COMPILER,), queue=8, machine="Linux"),
+    m.Denied(sentence="no", remedy="ask"),
+    m.Compilers(compilers=(COMPILER,)),
+    m.Load(slots=4, running=1, queued=2, draining=True),
+    m.Peers(peers=(m.PeerInfo(id="0123456789abcdef", name="p", addresses=("192.0.2.1", "fe80::1%2"), port=3633),)),
+    m.Ping(token=7),
+    m.Pong(token=7),
+    m.Goodbye(why="bye"),
+    m.Job(
+        compiler="a" * 32,
+        target="x86_64-linux-gnu",
+        language="cpp-output",
+        stage=m.Stage.OBJECT,
+        args=(b"-O2", b"-g"),
+        name=b"x.c",
+        cwd=b"/p",
+        source=BLOB,
+        env=(("LANG", b"C"),),
+        label="x.c",
+    ),
+    m.Started(),
+    m.Need(digests=(b"d" * 32,)),
+    m.Supply(blobs=(BLOB,)),
+    m.Result(status=0, stderr=b"w", outputs=(m.Output(kind="object", body=m.Body(raw=3, packed=3)),), cpu_ms=1),
+    m.Refuse(code=m.RefusalCode.BUSY, sentence="later", remedy="wait"),
+    m.Cancel(),
+)
