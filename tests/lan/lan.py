@@ -275,9 +275,7 @@ class Lan:
         hold = _Program(
             [
                 *(nsenter(self._hub.pid, user=True) if self._user and self._hub else []),
-                *unshare(
-                    *("--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child"), user=False
-                ),
+                *unshare(*("--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child"), user=False),
                 *_interpreter("holder.py"),
             ]
         )

@@ -257,9 +257,7 @@ class Machine:
             process.kill()
             process.wait(END_TIMEOUT_S)
             raise
-        done = subprocess.CompletedProcess(
-            [os.fsdecode(a) for a in argv], status, process.stdout, process.stderr
-        )
+        done = subprocess.CompletedProcess([os.fsdecode(a) for a in argv], status, process.stdout, process.stderr)
         if check:
             done.check_returncode()
         return done

@@ -34,9 +34,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     host = socket.gethostname()
     zc = Zeroconf()
-    zc.register_service(
-        ServiceInfo(kind, f"{host}.{kind}", port, parsed_addresses=[address], server=f"{host}.local.")
-    )
+    zc.register_service(ServiceInfo(kind, f"{host}.{kind}", port, parsed_addresses=[address], server=f"{host}.local."))
     ServiceBrowser(zc, kind, Printer())
     signal.sigwait({signal.SIGTERM})
     zc.unregister_all_services()

@@ -24,9 +24,7 @@ from tests.lan.waiting import wait_until
 REASON = lan_unavailable_reason()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-needs_taps = pytest.mark.skipif(
-    impair_unavailable_reason() is not None, reason=str(impair_unavailable_reason())
-)
+needs_taps = pytest.mark.skipif(impair_unavailable_reason() is not None, reason=str(impair_unavailable_reason()))
 
 HOSTS = (Host("client"), Host("w1"), Host("w2"))
 SERVICE = "_zdistcc-test._tcp.local."
@@ -353,9 +351,7 @@ def lost_of_a_flood(seed: int) -> tuple[int, int]:
         before = worker.run(["cat", "/proc/net/dev"]).stdout
         assert lan.counts(worker).lost <= 2
         client.run(python(FLOOD, worker.ipv4, "400", "64"), check=True)
-        wait_until(
-            lambda: lan.counts(worker).carried + lan.counts(worker).lost >= 400, 10, "all frames are judged"
-        )
+        wait_until(lambda: lan.counts(worker).carried + lan.counts(worker).lost >= 400, 10, "all frames are judged")
         after = worker.run(["cat", "/proc/net/dev"]).stdout
         return lan.counts(worker).lost, received(after) - received(before)
 
@@ -450,9 +446,7 @@ def test_a_killed_test_run_leaves_nothing() -> None:
         "print(os.getpid(), lan['one'].holder, lan['one'].home.parent.parent, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     pid, holder, directory = done.stdout.split()
     wait_until(lambda: not Path(f"/proc/{holder}").exists(), 10, "the host has ended")
     shutil.rmtree(directory)

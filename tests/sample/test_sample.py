@@ -65,9 +65,7 @@ def test_the_makefile_compiles_the_units_as_we_say(project: Path) -> None:
         )
         for unit in units()
     }
-    made = {
-        (words[words.index("-c") + 1], words[0]): sorted(words[1 : words.index("-MMD")]) for words in compiles
-    }
+    made = {(words[words.index("-c") + 1], words[0]): sorted(words[1 : words.index("-MMD")]) for words in compiles}
     assert made == said
 
 

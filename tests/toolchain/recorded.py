@@ -128,9 +128,7 @@ CLANG = (
         "x86_64-unknown-freebsd13.1",
         "FreeBSD clang version 13.0.0 (git@github.com:llvm llvmorg-13.0.0-0-gd7b669b3a303)",
     ),
-    _clang(
-        "apple", "15.0.0-apple", "arm64-apple-darwin23.4.0", "Apple clang version 15.0.0 (clang-1500.3.9.4)"
-    ),
+    _clang("apple", "15.0.0-apple", "arm64-apple-darwin23.4.0", "Apple clang version 15.0.0 (clang-1500.3.9.4)"),
     _clang(
         "gcc on a Mac",
         "14.0.0-apple",

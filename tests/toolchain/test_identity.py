@@ -188,9 +188,7 @@ def test_no_text_breaks_the_parsers(junk: str, known: recorded.Recorded, at: int
         ),
     ],
 )
-def test_says_what_differs(
-    need: CompilerId, has: CompilerId, level: Match, what: Difference, sentence: str
-) -> None:
+def test_says_what_differs(need: CompilerId, has: CompilerId, level: Match, what: Difference, sentence: str) -> None:
     assert matches(need, offer(has), level) == Mismatch(what=what, sentence=sentence)
 
 

@@ -128,10 +128,7 @@ def test_vendors_this_machine_has_not(known: recorded.Recorded, tmp_path: Path) 
 
 def test_gcc_on_a_mac_is_clang(tmp_path: Path) -> None:
     apple = next(known for known in recorded.CLANG if known.label == "gcc on a Mac")
-    text = (
-        apple.text
-        + ' "/Library/Developer/usr/bin/clang" "-cc1" "-triple" "x86_64-apple-macosx12.0.0" "-o" "-"\n'
-    )
+    text = apple.text + ' "/Library/Developer/usr/bin/clang" "-cc1" "-triple" "x86_64-apple-macosx12.0.0" "-o" "-"\n'
     (tmp_path / "text").write_text(text)
     fake = script(
         tmp_path / "gcc",
@@ -175,9 +172,7 @@ def test_a_bare_name_is_looked_up_past_wrappers(tmp_path: Path) -> None:
 
 def test_wrappers_alone_are_no_compilers(tmp_path: Path) -> None:
     alone = environment("/usr/lib/ccache")
-    assert failure(b"/usr/lib/ccache/gcc", alone).sentence == (
-        "is ccache, and no compiler of that name is on the PATH"
-    )
+    assert failure(b"/usr/lib/ccache/gcc", alone).sentence == ("is ccache, and no compiler of that name is on the PATH")
     assert failure(b"/usr/bin/ccache").reason is Reason.COMPILER_MISSING
     assert failure(b"gcc", environment(tmp_path)).sentence == "is not on the PATH"
 
@@ -238,9 +233,7 @@ def test_a_driver_without_its_compiler_is_broken(tmp_path: Path) -> None:
     assert "cannot execute 'cc1'" in found.sentence
 
 
-def test_a_hanging_compiler_is_given_up_with_all_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_compiler_is_given_up_with_all_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "PROBE_TIMEOUT_S", 0.3)
     path = script(tmp_path / "gcc", f"sleep 1000 & echo $! > {tmp_path}/child; wait")
     begun = time.monotonic()
@@ -343,9 +336,7 @@ def test_says_when_debug_information_would_record_the_expansion(tmp_path: Path) 
     for machine in (b"-march=native", b"-march=native -mtune=generic"):
         expansion = native_expansion(probed("gcc"), machine.split(), ENV)
         assert isinstance(expansion, NativeExpansion)
-        same = compiled(b"gcc", ["-g", *machine.split()], source) == compiled(
-            b"gcc", ["-g", *expansion.words], source
-        )
+        same = compiled(b"gcc", ["-g", *machine.split()], source) == compiled(b"gcc", ["-g", *expansion.words], source)
         assert same is expansion.recorded_alike
 
 

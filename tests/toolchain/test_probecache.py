@@ -159,9 +159,7 @@ def test_no_content_breaks_the_reader(data: st.DataObject, tmp_path: Path) -> No
         cache.probe(b"/usr/bin/gcc", ENV)
         cache.save()
     row = json.loads(file.read_text())["entries"][0]
-    junk = st.recursive(
-        st.none() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3)
-    )
+    junk = st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3))
     row[data.draw(st.sampled_from(sorted(row)))] = data.draw(junk)
     (tmp_path / "odd").write_text(json.dumps({"version": 1, "entries": [row]}))
     ProbeCache(tmp_path / "odd").known(b"/usr/bin/gcc", ENV)

@@ -1,0 +1,1 @@
+"""What a job reads: the files that a source includes, found without running the compiler."""
