@@ -188,7 +188,7 @@ KEYS: Final = (
     Key(
         name="policy",
         scope=Scope.AGENT,
-        parse=_text,
+        parse=_choice("least-loaded", "list-order"),
         default="least-loaded",
         help="How the agent ranks the workers that can do a job.",
     ),

@@ -45,7 +45,7 @@ _log = logging.getLogger("zdistcc.worker")
 
 def open_store(config: Config, env: Mapping[str, str]) -> Path:
     """Return the worker's directory, made if need be; :class:`UserError` when it cannot be used."""
-    directory = Path(config.store) if config.store else paths.cache_dir(env) / "zdistccd"
+    directory = Path(config.store) if config.store else paths.cache_dir(env, config.cache_dir) / "zdistccd"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(directory / "jobs", ignore_errors=True)
@@ -117,7 +117,7 @@ class Daemon:
         self.config = config
         self.worker = Worker(settings_of(config, env))
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
-        self._probes = ProbeCache(paths.cache_dir(env) / "probes.json")
+        self._probes = ProbeCache(paths.cache_dir(env, config.cache_dir) / "probes.json")
         self._watched: Watched | None = None
         self._peers: dict[str, PeerInfo] = {}
         self._signals = 0
