@@ -312,7 +312,8 @@ def _parse(key: Key, raw: str, where: str) -> Any:
     try:
         value = key.parse(raw)
     except ValueError as error:
-        raise UserError(f"{where}: {key.name} = {raw!r} cannot be used; {error}") from None
+        what = f"{where} {raw}" if where.startswith("--") else f"{where}: {key.name} = {raw!r}"
+        raise UserError(f"{what} cannot be used; {error}") from None
     return Fidelity(value) if key.name == "fidelity" else value
 
 

@@ -40,6 +40,8 @@ from zdistcc.worker.server import Doorman, Settings, Worker, bind
 COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
 DEFAULT_PORT: Final = 3633
+USUAL_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+"""Compilers are found there whatever PATH says, and need their assembler, which they look for on PATH."""
 _log = logging.getLogger("zdistcc.worker")
 
 
@@ -85,7 +87,7 @@ def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
         limits=Limits(seconds=config.job_seconds, memory=config.job_memory, output=config.job_output, nice=config.nice),
         allow=access.parse_networks(config.allow),
         machine=f"{platform.system()} {platform.machine()}",
-        env={os.fsencode(key): os.fsencode(value) for key, value in env.items() if key == "PATH"},
+        env={b"PATH": os.fsencode(f"{env.get('PATH', '')}:{USUAL_PATH}".lstrip(":"))},
     )
 
 
