@@ -86,9 +86,12 @@ def _size(raw: str) -> int:
     text = raw.strip().lower().removesuffix("ib").removesuffix("b")
     number, unit = (text[:-1], text[-1]) if text and text[-1] in units else (text, "")
     try:
-        return int(float(number) * units[unit])
-    except ValueError:
-        raise ValueError("use a number of bytes, as 512M or 10G") from None
+        size = int(float(number) * units[unit])
+    except (ValueError, OverflowError):
+        size = -1
+    if not 0 <= size < 1 << 60:
+        raise ValueError("use a number of bytes, as 512M or 10G")
+    return size
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -277,6 +280,7 @@ KEYS: Final = (
         help="Largest file a compiler may write, as 1G.",
     ),
 )
+SYSTEM_FILE: Final = Path("/etc/zdistcc/zdistcc.conf")
 _BY_NAME: Final = {key.name: key for key in KEYS}
 
 
@@ -332,7 +336,7 @@ def _as_text(value: object, where: str, name: str) -> str:
 def config_files(env: Mapping[str, str]) -> tuple[Path, ...]:
     """Return where configuration is looked for, the strongest first."""
     home = env.get("XDG_CONFIG_HOME") or os.path.join(env.get("HOME", "/"), ".config")
-    return Path(home, "zdistcc", "zdistcc.conf"), Path("/etc/zdistcc/zdistcc.conf")
+    return Path(home, "zdistcc", "zdistcc.conf"), SYSTEM_FILE
 
 
 def read_file(path: Path) -> dict[str, Any]:
