@@ -3,26 +3,29 @@
 The map of the house (one line a room; * = a table that a contributor adds a row to)::
 
     errors.py      exception tree, Reason*, exit codes
-    config.py      frozen Config; environment > file > defaults; one row per key* with its help
+    config.py      frozen Config; flags > environment > file > defaults; one row per key* with its help
     paths.py       runtime, cache and socket locations
     children.py    child processes: spawned in their own group, awaited without threads, killed whole
-    launcher/      launcher.c (the compiled `zdistcc`), fallback.py (the same contract in bare Python)
-    toolchain/     what compilers are, pure but for probe.py: options*, invocation, families*, identity
+    launcher/      launcher.c (the compiled `zdistcc`), fallback.py (the same contract in bare Python), build hook
+    toolchain/     what compilers are, pure: options*, gcc*, clang*, invocation, rebuild, vetting, families*, identity;
+                   and what asks the machine: probe, probecache, inventory, lookup
     sources/       what a job reads: scanner, resolver, closure, index
     store/         content on disk: blobs (by digest), trees (epochs)
     wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*
     schedule/      who does what, pure: events, decisions, scheduler, policies*, health, snapshot
-    discovery/     who is there: advert (TXT <-> WorkerAd), browse, advertise, interfaces, peers
-    net/           moving bytes: drive (pump a connection over a stream), pool
-    agent/         composition root of the client side; job (one job on one page), control server, outputs
-    worker/        composition root of `zdistccd`; session, admission (pure), vet (pure), execute
-    cli/           one file per command; app* (commands table)
-    ui/            view (pure render of a snapshot), live
+    discovery/     who is there: advert (TXT <-> WorkerAd, pure), browse, advertise, mdns, interfaces, remembered
+    net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
+    agent/         composition root of the client side; job (one job on one page), plan, roster, dispatch, control
+    worker/        composition root of `zdistccd`; server, session, admission (pure), access (pure), vet (pure), execute
+    cli/           one file per command; app* (commands table); daemon (`zdistccd`)
+    ui/            tables (pure rendering of what the agent answers)
+    sample/        the project that `zdistcc demo` and the tests compile
 
-Imports point one way: cli -> ui, agent, worker; agent, worker -> net, discovery, schedule, sources,
-store, toolchain, wire; net -> wire; schedule, discovery -> toolchain.identity; wire, toolchain ->
-errors.  ``tests/test_house.py`` walks them.  This module imports nothing: the launcher's fallback and
-the agent's start must not pay for a package they may not need.
+Imports point one way: cli -> ui, agent, worker, sample; agent, worker -> net, discovery, schedule, sources,
+store, toolchain, wire; net -> wire; schedule, discovery -> toolchain.identity; wire, toolchain -> errors.  Of the
+launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others, for cli.
+``tests/test_house.py`` walks them.  This module imports nothing: the agent's start must not pay for a package
+that it may not need.
 """
 
 __version__ = "0.1.0"

@@ -86,9 +86,12 @@ def _size(raw: str) -> int:
     text = raw.strip().lower().removesuffix("ib").removesuffix("b")
     number, unit = (text[:-1], text[-1]) if text and text[-1] in units else (text, "")
     try:
-        return int(float(number) * units[unit])
-    except ValueError:
-        raise ValueError("use a number of bytes, as 512M or 10G") from None
+        size = int(float(number) * units[unit])
+    except (ValueError, OverflowError):
+        size = -1
+    if not 0 <= size < 1 << 60:
+        raise ValueError("use a number of bytes, as 512M or 10G")
+    return size
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -196,7 +199,7 @@ KEYS: Final = (
     Key(
         name="policy",
         scope=Scope.AGENT,
-        parse=_text,
+        parse=_choice("least-loaded", "list-order"),
         default="least-loaded",
         help="How the agent ranks the workers that can do a job.",
     ),
@@ -292,6 +295,7 @@ KEYS: Final = (
         help="Largest file a compiler may write, as 1G.",
     ),
 )
+SYSTEM_FILE: Final = Path("/etc/zdistcc/zdistcc.conf")
 _BY_NAME: Final = {key.name: key for key in KEYS}
 
 
@@ -329,7 +333,8 @@ def _parse(key: Key, raw: str, where: str) -> Any:
     try:
         value = key.parse(raw)
     except ValueError as error:
-        raise UserError(f"{where}: {key.name} = {raw!r} cannot be used; {error}") from None
+        what = f"{where} {raw}" if where.startswith("--") else f"{where}: {key.name} = {raw!r}"
+        raise UserError(f"{what} cannot be used; {error}") from None
     return Fidelity(value) if key.name == "fidelity" else value
 
 
@@ -348,7 +353,7 @@ def _as_text(value: object, where: str, name: str) -> str:
 def config_files(env: Mapping[str, str]) -> tuple[Path, ...]:
     """Return where configuration is looked for, the strongest first."""
     home = env.get("XDG_CONFIG_HOME") or os.path.join(env.get("HOME", "/"), ".config")
-    return Path(home, "zdistcc", "zdistcc.conf"), Path("/etc/zdistcc/zdistcc.conf")
+    return Path(home, "zdistcc", "zdistcc.conf"), SYSTEM_FILE
 
 
 def read_file(path: Path) -> dict[str, Any]:

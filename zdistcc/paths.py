@@ -68,9 +68,9 @@ def log_path(env: Mapping[str, str]) -> Path:
     return runtime_dir(env) / f"agent-{agent_key()}.log"
 
 
-def cache_dir(env: Mapping[str, str]) -> Path:
-    """What may be deleted at any time: last-seen workers, compiler probes."""
-    own = env.get("ZDISTCC_CACHE_DIR", "")
+def cache_dir(env: Mapping[str, str], configured: str | None = None) -> Path:
+    """What may be deleted at any time: last-seen workers, compiler probes.  ``configured`` is ``Config.cache_dir``."""
+    own = configured or env.get("ZDISTCC_CACHE_DIR", "")
     if own.startswith("/"):
         return Path(own)
     cache = env.get("XDG_CACHE_HOME", "")

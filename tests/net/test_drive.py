@@ -180,7 +180,7 @@ def test_our_own_standstill_is_not_the_peer_s_silence() -> None:
         async with pair() as (agent, worker):
             agent.link.watch(Watch(ping_s=0.1, silence_s=0.2))
             await until(lambda: agent.link.round_trip_s, "a ping was answered")
-            time.sleep(0.5)  # noqa: ASYNC251 (the standstill)
+            time.sleep(0.5)
             await pass_time(0.3)
             assert not agent.lost and not worker.lost
 

@@ -78,7 +78,7 @@ C_LINES = """
 -c x.c -g
 -c x.c -g -gno-column-info
 -c o.m -O1
-"""  # noqa: E501
+"""
 
 CXX_LINES = """
 -c x.cc -O2 -o o/x.o
@@ -103,7 +103,7 @@ CLANG_LINES = """
 -O1 -flto -c x.c
 -c -O1 -MD -o o/x.o -- x.c
 -fcolor-diagnostics -Qunused-arguments -c x.c -static
-"""  # noqa: E501
+"""
 
 
 def lines(text: str) -> list[str]:

@@ -51,13 +51,13 @@ class Agent:
         self.settings = settings
         self.stats = Stats()
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
-        cache = paths.cache_dir(env)
+        cache = paths.cache_dir(env, settings.cache_dir)
         self._probes = ProbeCache(cache / "probes.json")
         self.planner = Planner(self._probes)
         self.shelf = Shelf(cache / "sources.cache")
         self.canaries = Canaries(cache / "canary", self._env)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        policy = POLICIES.get(settings.policy, POLICIES["least-loaded"])
+        policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json")
         self._leaving = asyncio.Event()

@@ -29,6 +29,8 @@ _HELP: Final = """A distributed C/C++ compiler for the local network that needs 
 Compile with it:  zdistcc gcc -c x.c   or   make -j8 CC="zdistcc gcc"
 
 Offer a machine:  zdistccd
+
+More:  man zdistcc
 """
 _VERBATIM: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """``explain`` takes a compiler's command line: its options are not ours."""
@@ -59,7 +61,9 @@ def build(only: str | None = None) -> typer.Typer:
     for name, module in COMMANDS.items():
         if only is None or only == name:
             function = importlib.import_module(module).command
-            app.command(name, context_settings=_VERBATIM if name == "explain" else None)(function)
+            sentence = (function.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+            context = _VERBATIM if name == "explain" else None
+            app.command(name, short_help=sentence, context_settings=context)(function)
     return app
 
 

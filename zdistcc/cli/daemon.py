@@ -20,21 +20,34 @@ def _show_version(wanted: bool) -> None:
 
 def command(
     port: Annotated[
-        int | None, typer.Option(help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
+        int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
-    slots: Annotated[int | None, typer.Option(help="Jobs to run at once. Default: the machine's cores.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name to be shown under. Default: the host name.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")
+    ] = None,
     interface: Annotated[
-        list[str] | None, typer.Option(help="Network interface (name or address) to use; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="INTERFACE", help="Network interface (name or address) to use; may be repeated."),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="Network (CIDR) to serve beside private and link-local ones; may be repeated."),
+        typer.Option(
+            metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
+        ),
     ] = None,
-    store: Annotated[str | None, typer.Option(help="Directory for the worker's files.")] = None,
-    store_size: Annotated[str | None, typer.Option(help="How much to keep of clients' files, as 10G.")] = None,
-    nice: Annotated[int | None, typer.Option(help="How much compilers give way to other programs, 0 to 19.")] = None,
-    log: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
+    store_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How much to keep of clients' files. Default: 10G.")
+    ] = None,
+    nice: Annotated[
+        int | None, typer.Option(metavar="N", help="How much compilers give way to others, 0 to 19. Default: 10.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")
+    ] = None,
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,

@@ -61,10 +61,13 @@ class Farm:
 
 
 def command(
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Compiles to start at once.")] = 8,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Compiles to start at once.")] = 8,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directory of the build and say where it is.")] = False,
 ) -> None:
-    """Compile a sample project with two workers on this machine and compare every object with a local compile."""
+    """See it work: two workers on this machine compile a sample project.
+
+    Every object is compared with a local compile; fails unless all came from the workers and are identical.
+    """
     for name in _COMPILERS.values():
         if shutil.which(name) is None:
             raise UserError(f"{name} is not installed: apt install gcc g++ (or your system's like)")

@@ -17,10 +17,15 @@ from zdistcc.toolchain.lookup import find_real
 
 
 def command(
-    words: Annotated[list[str], typer.Argument(metavar="COMPILER ARGS...", help="The command, as you would run it.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND", help="A compiler and its arguments, as you would run it.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object (man 1 zdistcc).")] = False,
 ) -> None:
-    """Say what would happen to a compile command, which workers fit it, and why the others don't."""
+    """Say what would happen to a compile command, and why.
+
+    Shows the compiler, what would run here and there, which workers fit, and what the others lack.
+    """
     env = {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
     name = os.fsencode(words[0])
     compiler = os.path.abspath(name) if b"/" in name else find_real(name, env)
@@ -57,10 +62,10 @@ def describe(answer: dict[str, Any]) -> str:
         f"  language    {answer['language']}",
         f"  output      {answer['output']}",
         f"  here        {shlex.join(answer['preprocess'])}",
-        f"  there       {shlex.join(answer['remote_args'])}",
+        f"  there       {shlex.join(answer['remote_args']) or '(no options)'}",
     ]
     lines += [
-        f"  {'fits' if row['fits'] else 'not '}        {row['name']}{': ' + row['reason'] if row['reason'] else ''}"
+        f"  {'fits    ' if row['fits'] else 'does not'}    {row['name']}{': ' + row['reason'] if row['reason'] else ''}"
         for row in answer["workers"]
     ]
     if not answer["workers"]:

@@ -16,11 +16,20 @@ SETTLE_S = 2.0
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object (man 1 zdistcc).")] = False,
 ) -> None:
-    """List the workers on the network: compilers, load, and why one is not usable."""
+    """List the workers on the network.
+
+    Shows address, state, load and compilers of each, and why one cannot be used.
+    """
     answer = ask({"ask": "hosts", "settle": SETTLE_S})
     assert answer is not None
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
+        return
+    if not answer["hosts"]:
+        typer.echo(
+            "No worker found.  Start zdistccd on another machine of this network; if one runs already and multicast "
+            "does not reach it, name it:\nZDISTCC_PEERS=host zdistcc hosts"
+        )
         return
     from zdistcc.ui.tables import hosts_table, show
 

@@ -19,7 +19,10 @@ def command(
         Path | None, typer.Argument(help="Where to make the links. Default: ~/.local/lib/zdistcc")
     ] = None,
 ) -> None:
-    """Make links to zdistcc named after every compiler on PATH, and say how to use them."""
+    """Make links to zdistcc named after every compiler on PATH.
+
+    Prints the shell command that puts their directory first: eval "$(zdistcc masquerade)"
+    """
     launcher = launcher_path()
     if launcher is None:
         raise UserError("the program zdistcc is not beside this Python: reinstall the package")

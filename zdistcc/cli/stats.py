@@ -21,7 +21,10 @@ _NOTHING = {
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object (man 1 zdistcc).")] = False,
 ) -> None:
-    """Show how many jobs ran where, and why some stayed on this machine."""
+    """Count the jobs: where they ran, and why some stayed here.
+
+    Everything since the agent started; it leaves after five minutes without work.
+    """
     answer = ask({"ask": "stats"}, start=False)
     if as_json:
         typer.echo(json.dumps(answer or _NOTHING, indent=2))

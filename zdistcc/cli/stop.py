@@ -8,6 +8,9 @@ from zdistcc.cli.ask import ask
 
 
 def command() -> None:
-    """End the agent; the next compile starts a new one.  Jobs under way are compiled locally."""
+    """End the agent.
+
+    Jobs under way are compiled locally.  The next compile starts a new one, which reads the configuration anew.
+    """
     answer = ask({"ask": "stop"}, start=False)
     typer.echo("The agent was told to leave." if answer else "No agent is running.")

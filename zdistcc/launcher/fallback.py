@@ -2,8 +2,9 @@
 
 Self-contained, because it runs as ``python3 -I -S`` (a third of a normal start): the build hook puts this
 text, behind a line of ``sh``, into the script ``zdistcc``.  For the same reason it imports the C modules
-``_socket`` and ``_signal`` and not their wrappers, which would double its start.  See launcher.c for what
-it does and why; functions have the same names in the same order.  Over 500 lines because it can't be split.
+``_socket`` and ``_signal`` and not their wrappers, which would double its start, and does without ``array``,
+which imports ``collections``.  See launcher.c for what it does and why; functions have the same names in the
+same order.  Over 500 lines because it can't be split.
 
 What differs from the compiled one: a compiler that it execs has the default disposition of SIGPIPE and
 SIGXFSZ even if they were ignored (Python changes them before we can look), and the shell line may add
@@ -15,7 +16,6 @@ Must not know: any module of zdistcc or of the standard library that isn't neede
 
 import _signal  # type: ignore[import-not-found]
 import _socket
-import array
 import errno
 import fcntl
 import os
@@ -392,16 +392,16 @@ def write_request(path: bytes, argv: "list[bytes]", flags: int) -> bytes:
 
 
 def send_request(link: "_socket.socket", request: bytes) -> None:
-    passed = array.array("i", (0, 1, 2))
+    passed = [0, 1, 2]
     nothing = -1
-    for fd in passed:
+    for fd in range(3):
         try:
             fcntl.fcntl(fd, fcntl.F_GETFD)
         except OSError:
             if nothing < 0:
                 nothing = above_stdio(os.open("/dev/null", os.O_RDWR))
             passed[fd] = nothing
-    sent = link.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, passed)])
+    sent = link.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("@3i", *passed))])
     if nothing >= 0:
         os.close(nothing)
     if sent < len(request):

@@ -1,0 +1,1 @@
+"""What is kept on disk: contents by their digest, and the trees made of them."""

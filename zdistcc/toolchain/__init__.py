@@ -1,0 +1,1 @@
+"""What compilers are: their options, their command lines, their names and what they say of themselves."""

@@ -41,8 +41,6 @@ def hosts_table(hosts: Sequence[Mapping[str, Any]]) -> Table:
             f"{host['running']}/{host['slots']}",
             Text(_clean(compilers)),
         )
-    if not hosts:
-        table.add_row(Text("no worker found: start zdistccd on another machine of this network", style="dim"))
     return table
 
 

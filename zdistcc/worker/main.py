@@ -43,12 +43,14 @@ from zdistcc.worker.sources import Sources
 COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
 DEFAULT_PORT: Final = 3633
+USUAL_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+"""Compilers are found there whatever PATH says, and need their assembler, which they look for on PATH."""
 _log = logging.getLogger("zdistcc.worker")
 
 
 def open_store(config: Config, env: Mapping[str, str]) -> Path:
     """Return the worker's directory, made if need be; :class:`UserError` when it cannot be used."""
-    directory = Path(config.store) if config.store else paths.cache_dir(env) / "zdistccd"
+    directory = Path(config.store) if config.store else paths.cache_dir(env, config.cache_dir) / "zdistccd"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(directory / "jobs", ignore_errors=True)
@@ -88,7 +90,7 @@ def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
         limits=Limits(seconds=config.job_seconds, memory=config.job_memory, output=config.job_output, nice=config.nice),
         allow=access.parse_networks(config.allow),
         machine=f"{platform.system()} {platform.machine()}",
-        env={os.fsencode(key): os.fsencode(value) for key, value in env.items() if key == "PATH"},
+        env={b"PATH": os.fsencode(f"{env.get('PATH', '')}:{USUAL_PATH}".lstrip(":"))},
     )
 
 
@@ -122,7 +124,7 @@ class Daemon:
         self._blobs = BlobStore(settings.workspace.parent / "sources", config.store_size)
         self.worker = Worker(settings, Sources(self._blobs, TreeStore(self._blobs)))
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
-        self._probes = ProbeCache(paths.cache_dir(env) / "probes.json")
+        self._probes = ProbeCache(paths.cache_dir(env, config.cache_dir) / "probes.json")
         self._watched: Watched | None = None
         self._peers: dict[str, PeerInfo] = {}
         self._signals = 0
