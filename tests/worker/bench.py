@@ -16,11 +16,14 @@ from tests.aio import pass_time, until
 from zdistcc.children import Limits
 from zdistcc.errors import InfraError
 from zdistcc.net.drive import Link
+from zdistcc.store.blobs import BlobStore
+from zdistcc.store.trees import TreeStore
 from zdistcc.toolchain.probe import Probed, probe
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import Blob, Body, Hello, Job, Load, Message, Need, Refuse, Result, Stage, Started, Supply
 from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.sources import Sources
 
 ENV = {b"PATH": os.environb.get(b"PATH", b"/usr/bin:/bin")}
 HELLO = Hello(version="1", name="client", agent="a")
@@ -163,7 +166,8 @@ async def shop(
         machine="test",
         env=ENV,
     )
-    worker = Worker(settings)
+    blobs = BlobStore(workspace.parent / f"{workspace.name}-sources", 1 << 30)
+    worker = Worker(settings, Sources(blobs, TreeStore(blobs)))
     worker.set_compilers([compiler(path) for path in compilers])
     (sock,) = bind(0, ["127.0.0.1"], any_port_will_do=False)
     server = await asyncio.get_running_loop().create_server(lambda: Doorman(worker), sock=sock)
@@ -180,3 +184,4 @@ async def shop(
             client.link.lose(InfraError("the test is over"))
         await server.wait_closed()
         await pass_time(0)
+        blobs.close()

@@ -470,7 +470,7 @@ def test_those_who_say_nothing_or_too_little_are_cut_off(tmp_path: Path, monkeyp
 
 
 def test_a_text_that_never_comes_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "TEXT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "CONTENT_TIMEOUT_S", 0.2)
 
     async def main() -> None:
         async with shop(tmp_path) as place:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
 from zdistcc.wire import messages
 from zdistcc.wire.messages import Blob, Body, Job, RefusalCode, Refuse, Stage
-from zdistcc.worker.execute import command
+from zdistcc.worker.execute import text_command
 from zdistcc.worker.vet import ENVIRONMENT, Order, examine
 
 OFFERS = [
@@ -128,7 +128,7 @@ def test_hostile_names(name: bytes) -> None:
 def test_names_lose_their_directory(name: bytes, bare: bytes) -> None:
     order = order_of(name=name)
     assert order.name == bare
-    assert command(order, b"/usr/bin/gcc")[-1] == bare
+    assert text_command(order, b"/usr/bin/gcc")[-1] == bare
 
 
 @pytest.mark.parametrize("language", ["c", "c++", "none", "", "cpp-output -o /x", "\x1b[2J" * 60, "\U000e0001" * 250])

@@ -31,6 +31,7 @@ class Inbox:
         self._wanted = set(digests)
         self._arrived = {}
         self._done = asyncio.get_running_loop().create_future()
+        self._done.add_done_callback(_look_at)
         return self._done
 
     def announce(self, blobs: Sequence[Blob]) -> None:
@@ -74,3 +75,9 @@ class Inbox:
     def _fail(self, error: RemoteProtocolError) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)
+
+
+def _look_at(done: asyncio.Future[dict[bytes, bytes]]) -> None:
+    """A failure is seen even if the job that waited for it has been cancelled."""
+    if not done.cancelled():
+        done.exception()

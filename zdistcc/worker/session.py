@@ -94,6 +94,7 @@ class Host(Protocol):
 class _Job:
     label: str
     inbox: Inbox = field(default_factory=Inbox)
+    coming: asyncio.Future[dict[bytes, bytes]] | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -205,16 +206,17 @@ class Session:
             work = self._work(stream, job, partial(self._make_from_tree, stream, job, message, order))
         else:
             assert isinstance(message, Job) and isinstance(order, Order)
+            if message.eager:  # its chunks may be here before the task has run
+                job.coming = job.inbox.expect((message.source.digest,))
+                job.inbox.announce((message.source,))
             work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order))
         job.task = asyncio.ensure_future(work)
         job.task.add_done_callback(partial(self._over, stream, job))
 
     async def _make_from_text(self, stream: int, job: _Job, message: Job, order: Order) -> Made:
         digest = message.source.digest
-        if message.eager:
-            content = await self._arrival(job.inbox.expect((digest,)), lambda: job.inbox.announce((message.source,)))
-        else:
-            content = await self._fetch(stream, job, (digest,))
+        coming = job.coming
+        content = await (self._arrival(coming) if coming is not None else self._fetch(stream, job, (digest,)))
         return await self.host.run_text(
             (self.number, stream), order, content[digest], partial(self._tell_started, stream, job)
         )
@@ -235,11 +237,12 @@ class Session:
 
     async def _fetch(self, stream: int, job: _Job, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Ask the client for content."""
-        return await self._arrival(job.inbox.expect(digests), lambda: self._send(Need(digests=tuple(digests)), stream))
+        coming = job.inbox.expect(digests)
+        self._send(Need(digests=tuple(digests)), stream)
+        return await self._arrival(coming)
 
     @staticmethod
-    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]], ask: Callable[[], None]) -> Mapping[bytes, bytes]:
-        ask()
+    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]]) -> Mapping[bytes, bytes]:
         try:
             async with asyncio.timeout(CONTENT_TIMEOUT_S):
                 return await coming
