@@ -124,7 +124,7 @@ class Agent:
                 return {"error": f"unknown question {other!r}: agent and command are of different versions"}
 
     async def _settle(self, seconds: float, peers: Iterable[str]) -> None:
-        """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: then there is something to show."""
+        """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show."""
         known = self.roster.add_peers(peers)
         passed = asyncio.get_running_loop().time() - self._begun if known else 0.0
         if passed < min(seconds, 10.0):
