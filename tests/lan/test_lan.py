@@ -95,14 +95,19 @@ def network_namespaces() -> set[str]:
     return found
 
 
+def own_children() -> set[str]:
+    """The processes that this one has started and not yet collected."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
 def machine_state() -> tuple[list[str], str, set[str], str]:
-    """What a leak would change in the machine's own view."""
+    """What a leak would change in the machine's own view; other test runs on it may come and go meanwhile."""
     groups = Path("/sys/fs/cgroup/cpuacct")
     ip = program("ip")
     return (
         sorted(os.listdir("/sys/class/net")),
         subprocess.run([ip, "netns"], capture_output=True, text=True, check=True).stdout,
-        {group.name for group in groups.glob("zdistcc-lan-*")} if groups.exists() else set(),
+        {group.name for group in groups.glob(f"zdistcc-lan-{os.getpid()}-*")} if groups.exists() else set(),
         Path("/proc/self/mountinfo").read_text(),
     )
 
@@ -410,19 +415,20 @@ def test_lans_are_separate() -> None:
 
 @needs_taps
 def test_teardown_leaves_nothing(tmp_path: Path) -> None:
-    before, namespaces = machine_state(), network_namespaces()
+    before = machine_state()
     descriptors = sorted(os.listdir("/proc/self/fd"))
     with Lan(HOSTS) as lan:
-        assert network_namespaces() > namespaces
         lan.impair("w1", delay_ms=1, loss=0.1, rate_mbit=100)
         lan["w1"].spawn(["sleep", "1000"])
         mine = Path(lan["client"].home).parent.parent
         relatives = {lan[name].holder for name in ("client", "w1", "w2")}
+        namespaces = {os.readlink(f"/proc/{pid}/ns/net") for pid in relatives}
+        assert len(namespaces) == 3 and namespaces <= network_namespaces()
     with pytest.raises(ZeroDivisionError), Lan(HOSTS, directory=tmp_path) as lan:
         lan["w2"].spawn(["sleep", "1000"])
         raise ZeroDivisionError
     assert machine_state() == before
-    assert network_namespaces() <= namespaces
+    assert not namespaces & network_namespaces()
     assert sorted(os.listdir("/proc/self/fd")) == descriptors
     assert not mine.exists()
     assert (tmp_path / "w2/log/000-sleep.out").exists()
@@ -431,10 +437,10 @@ def test_teardown_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_failed_start_leaves_nothing() -> None:
     """The second host's name is longer than the kernel takes."""
-    before, namespaces = machine_state(), network_namespaces()
+    before, children = machine_state(), own_children()
     with pytest.raises(RuntimeError), Lan([Host("a"), Host("b" * 65)]):
         pass
-    assert (machine_state(), network_namespaces() <= namespaces) == (before, True)
+    assert (machine_state(), own_children()) == (before, children)
 
 
 def test_a_killed_test_run_leaves_nothing() -> None:

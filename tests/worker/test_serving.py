@@ -382,7 +382,7 @@ def test_a_bug_is_answered_too(tmp_path: Path, caplog: pytest.LogCaptureFixture)
                 raise ZeroDivisionError("a bug")
 
             client = await place.client()
-            place.worker.run = broken  # type: ignore[method-assign, assignment]
+            place.worker.run_text = broken  # type: ignore[method-assign, assignment]
             end = await client.do(*job_for(QUICK, compiler(GCC)))
             assert isinstance(end, Refuse) and end.code is RefusalCode.INTERNAL and end.sentence.isprintable()
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -107,7 +108,7 @@ class Agent:
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         match question.get("ask"):
             case "hosts":
-                await self._settle(question.get("settle", 0.0))
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return await self._hosts()
             case "stats":
                 sent = sum(entry.bytes[0] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[0]
@@ -116,7 +117,7 @@ class Agent:
             case "explain":
                 launch = msgspec.convert(question.get("launch"), LaunchQuestion)
                 settings = config.for_job(self.settings, launch.request().env)
-                await self._settle(question.get("settle", 0.0))
+                await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views(), launch, settings)
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
@@ -126,9 +127,10 @@ class Agent:
             case other:
                 return {"error": f"unknown question {other!r}: agent and command are of different versions"}
 
-    async def _settle(self, seconds: float) -> None:
-        """Wait until the agent has been listening for ``seconds``, so that a first ``hosts`` shows something."""
-        passed = asyncio.get_running_loop().time() - self._begun
+    async def _settle(self, seconds: float, peers: Iterable[str]) -> None:
+        """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show."""
+        known = self.roster.add_peers(peers)
+        passed = asyncio.get_running_loop().time() - self._begun if known else 0.0
         if passed < min(seconds, 10.0):
             await asyncio.sleep(seconds - passed)
 

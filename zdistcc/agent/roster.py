@@ -148,8 +148,12 @@ class Roster:
             entry.ad = None
             entry.wake.set()
 
-    def add_peers(self, words: Iterable[str]) -> None:
-        """Connect to the hosts of ``ZDISTCC_PEERS``; a word that names none is logged and left out."""
+    def add_peers(self, words: Iterable[str]) -> bool:
+        """Connect to the hosts of ``ZDISTCC_PEERS``; a word that names none is logged and left out.
+
+        Return whether all of them were known before.
+        """
+        known = True
         for word in words:
             try:
                 address = parse_address(word, DEFAULT_PORT)
@@ -158,6 +162,8 @@ class Roster:
                 continue
             if not any(address in entry.addresses for entry in self._entries):
                 self._know(None, printable(address.host), {address}, Way.PEER)
+                known = False
+        return known
 
     def _told(self, peers: Iterable[PeerInfo]) -> None:
         for peer in peers:

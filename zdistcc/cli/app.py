@@ -56,7 +56,13 @@ def _root(
 
 def build(only: str | None = None) -> typer.Typer:
     """Return the interface, with all commands or just one."""
-    app = typer.Typer(no_args_is_help=True, help=_HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        no_args_is_help=True,
+        help=_HELP,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
     app.callback(help=_HELP)(_root)
     for name, module in COMMANDS.items():
         if only is None or only == name:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zdistcc import config
 from zdistcc.cli.ask import ask
 from zdistcc.cli.hosts import SETTLE_S
 from zdistcc.errors import UserError
@@ -26,6 +27,7 @@ def command(
 
     Shows the compiler, what would run here and there, which workers fit, and what the others lack.
     """
+    config.load(os.environ)  # a compile ignores mistakes in its variables; here they are told
     env = {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
     name = os.fsencode(words[0])
     compiler = os.path.abspath(name) if b"/" in name else find_real(name, env)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated
 
 import typer
 
+from zdistcc import config
 from zdistcc.cli.ask import ask
 
 SETTLE_S = 2.0
@@ -20,7 +22,8 @@ def command(
 
     Shows address, state, load and compilers of each, and why one cannot be used.
     """
-    answer = ask({"ask": "hosts", "settle": SETTLE_S})
+    peers = config.load(os.environ).peers
+    answer = ask({"ask": "hosts", "settle": SETTLE_S, "peers": peers})
     assert answer is not None
     if as_json:
         typer.echo(json.dumps(answer, indent=2))

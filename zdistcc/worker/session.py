@@ -64,6 +64,10 @@ MAX_SETS: Final = 1 << 17
 _log = logging.getLogger("zdistcc.worker")
 
 
+class NotSupplied(InfraError):
+    """The client did not send what its job needs."""
+
+
 class Host(Protocol):
     """What a session needs of the worker."""
 
@@ -247,7 +251,7 @@ class Session:
             async with asyncio.timeout(CONTENT_TIMEOUT_S):
                 return await coming
         except TimeoutError:
-            raise InfraError("what the job needs did not arrive") from None
+            raise NotSupplied("what the job needs did not arrive") from None
 
     async def _work(self, stream: int, job: _Job, make: Callable[[], Awaitable[Made]]) -> None:
         """Carry one job to its answer."""
@@ -345,6 +349,8 @@ def refusal_for(error: InfraError) -> Refuse:
                 sentence=sentence(str(error)),
                 remedy="raise job_seconds, job_memory or job_output",
             )
+        case NotSupplied():
+            return Refuse(code=RefusalCode.LIMIT, sentence=sentence(str(error)))
         case StoreFull():
             return Refuse(code=RefusalCode.STORE_FULL, sentence=sentence(str(error)), remedy="raise store_size")
         case StoreError() | ForeignHeader() | Leaked() | Escaped():
