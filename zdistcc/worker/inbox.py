@@ -24,6 +24,7 @@ class Inbox:
         self._missing = 0
         self._arrived: dict[bytes, bytes] = {}
         self._done: asyncio.Future[dict[bytes, bytes]] | None = None
+        self._trouble: RemoteProtocolError | None = None
 
     def expect(self, digests: Iterable[bytes]) -> asyncio.Future[dict[bytes, bytes]]:
         """Return the future content by digest; it fails with :class:`RemoteProtocolError` when something else comes."""
@@ -32,6 +33,8 @@ class Inbox:
         self._arrived = {}
         self._done = asyncio.get_running_loop().create_future()
         self._done.add_done_callback(_look_at)
+        if self._trouble is not None:
+            self._done.set_exception(self._trouble)
         return self._done
 
     def announce(self, blobs: Sequence[Blob]) -> None:
@@ -73,6 +76,7 @@ class Inbox:
             self._arrived = {}
 
     def _fail(self, error: RemoteProtocolError) -> None:
+        self._trouble = error
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)
 
