@@ -319,7 +319,11 @@ def refusal_for(error: InfraError) -> Refuse:
             )
         case StoreFull():
             return Refuse(code=RefusalCode.STORE_FULL, sentence=str(error), remedy="raise store_size")
-        case StoreError() | ForeignHeader() | Leaked() | Escaped():
+        case ForeignHeader():
+            return Refuse(code=RefusalCode.FOREIGN, sentence=str(error)[:1000])
+        case Leaked():
+            return Refuse(code=RefusalCode.INEXACT, sentence=str(error)[:1000])
+        case StoreError() | Escaped():
             return Refuse(code=RefusalCode.TREE, sentence=str(error)[:1000])
         case _:
             return Refuse(code=RefusalCode.INTERNAL, sentence=str(error)[:1000])
