@@ -1,15 +1,18 @@
-"""The canary: one small trial compile for each pair of compilers, before any job of a build is trusted to the pair.
+"""The canary: one small trial compile for each worker and pair of compilers, before any job is trusted to them.
 
 The trial is compiled here and there from its sources, with everything a debugger may want (``-g3`` records every
 predefined macro), and the two objects have to be equal to the byte.  Where they are not, or where the worker's
-compiler is another build than ours, only what the trial has shown to be equal is used.
+compiler is another build than ours, only what the trial has shown to be equal is used.  A trial that could not be made
+(no room in the worker's store, other headers there) says nothing: it is repeated after a while.
 
-Must not know: how jobs are scheduled.
+Must not know: how jobs are scheduled.  Rejected: one trial for a pair of compilers, whoever has them: what a
+compiler says of itself does not show that it is run through a script that adds options.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Final
 
 from zdistcc import children
 from zdistcc.errors import InfraError
+from zdistcc.schedule.events import WorkerId
 from zdistcc.toolchain.identity import CompilerId
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
@@ -62,57 +66,72 @@ int canary(const char* name) {
 _BASE_LANGUAGE: Final = {"objective-c": "c", "objective-c++": "c++", "assembler": "c"}
 _FLAGS: Final = (b"-O2", b"-g3", b"-Wall")
 
+RETRY_S: Final = 30.0
+"""How long a trial that could not be made is not repeated."""
+
+
+class Verdict(enum.Enum):
+    """What a trial has shown."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    UNTRIED = "untried"
+
+
 Trial = Callable[[LaunchRequest], Awaitable[bytes | None]]
-"""Compiles a request on the worker in question from its sources; ``None`` when that is not possible."""
+"""Compiles a request on the worker in question from its sources; ``None`` when that is not possible, nothing if the
+compiler there fails."""
+_Key = tuple[WorkerId, CompilerId, CompilerId, str]
 
 
 class Canaries:
-    """Which pairs have proved themselves."""
+    """Which workers have proved themselves, with which compilers."""
 
     def __init__(self, directory: Path, env: Mapping[bytes, bytes]) -> None:
         self._directory = directory
         self._env = env
         self._local: dict[tuple[bytes, str], asyncio.Task[bytes | None]] = {}
-        self._pairs: dict[tuple[CompilerId, CompilerId, str], asyncio.Task[bool]] = {}
+        self._trials: dict[_Key, asyncio.Task[Verdict]] = {}
+        self._untried: dict[_Key, float] = {}
 
-    async def agree(self, driver: bytes, here: CompilerId, there: CompilerId, language: str, trial: Trial) -> bool:
-        """Return whether the compilers make the same object of the same sources; asks each pair once.
+    async def verdict(
+        self, driver: bytes, worker: WorkerId, here: CompilerId, there: CompilerId, language: str, trial: Trial
+    ) -> Verdict:
+        """Return whether the compilers make the same object of the same sources; asks each worker once.
 
         Raises the :class:`InfraError` that kept the trial from being made; it is made anew the next time.
         """
         language = _BASE_LANGUAGE.get(language, language)
-        key = here, there, language
-        task = self._pairs.get(key)
+        key = worker, here, there, language
+        now = asyncio.get_running_loop().time()
+        if now < self._untried.get(key, now):
+            return Verdict.UNTRIED
+        task = self._trials.get(key)
         if task is None:
-            task = self._pairs[key] = asyncio.ensure_future(self._try(driver, language, trial))
+            task = self._trials[key] = asyncio.ensure_future(self._try(driver, language, trial))
         try:
-            return await asyncio.shield(task)
+            verdict = await asyncio.shield(task)
         except InfraError:
-            self._pairs.pop(key, None)
+            self._trials.pop(key, None)
             raise
         except asyncio.CancelledError:
             if task.cancelled():
-                self._pairs.pop(key, None)
+                self._trials.pop(key, None)
             raise
+        if verdict is Verdict.UNTRIED and self._trials.pop(key, None) is not None:
+            self._untried[key] = now + RETRY_S
+        return verdict
 
-    def known(self, here: CompilerId, there: CompilerId, language: str) -> bool | None:
-        """Return what the pair has shown, ``None`` when it has not been tried."""
-        task = self._pairs.get((here, there, _BASE_LANGUAGE.get(language, language)))
-        return (
-            task.result()
-            if task is not None and task.done() and not task.cancelled() and not task.exception()
-            else None
-        )
-
-    async def _try(self, driver: bytes, language: str, trial: Trial) -> bool:
+    async def _try(self, driver: bytes, language: str, trial: Trial) -> Verdict:
         name, _ = TRIALS[language]
         local = self._local.get((driver, language))
         if local is None:
             local = self._local[driver, language] = asyncio.ensure_future(self._compile_here(driver, language))
         expected = await asyncio.shield(local)
-        if expected is None:
-            return False
-        return await trial(self._request(driver, name)) == expected
+        made = await trial(self._request(driver, name)) if expected is not None else None
+        if made is None:
+            return Verdict.UNTRIED
+        return Verdict.SAME if made == expected else Verdict.DIFFERENT
 
     def _request(self, driver: bytes, name: bytes) -> LaunchRequest:
         return LaunchRequest(

@@ -24,7 +24,7 @@ Signature = tuple[int, int, int]
 
 
 class _Directory:
-    """A directory with files in the epoch: the names there, and its signature when they were last all seen."""
+    """A directory of the epoch: the names in it, and its signature when they were last all seen."""
 
     __slots__ = ("names", "signature")
 
@@ -80,6 +80,8 @@ class Epochs:
                 directory = self._directories.setdefault(above or b"/", _Directory())
                 directory.names.add(name)
                 directory.signature = None
+        for path in closure.directories:
+            self._directories.setdefault(path, _Directory())
 
     def _nothing_vanished(self) -> bool:
         fresh = self._clock_ns() - FRESH_NS
@@ -92,7 +94,7 @@ class Epochs:
             if signature == directory.signature:
                 continue
             try:
-                if not directory.names.issubset(os.listdir(path)):
+                if directory.names and not directory.names.issubset(os.listdir(path)):
                     return False
             except OSError:
                 return False

@@ -146,6 +146,8 @@ class Shelf:
         self, plan: Plan, question: ClosureRequest, env: Mapping[bytes, bytes]
     ) -> tuple[tuple[str, bytes], ...] | None:
         words = tuple(standard_words(question.search_words))
+        if not all(word.partition(b"=")[2].startswith(b"/") for word in words if word.startswith(b"--sysroot=")):
+            return None  # the names of what is found there would have to be relative, too
         key = plan.compiler.driver, plan.compiler.id, question.language, words
         if key not in self._standard:
             ask = _clang_search if plan.invocation.family is Family.CLANG else _gcc_search

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from zdistcc import children
 from zdistcc.agent import outputs
-from zdistcc.agent.canary import Canaries
+from zdistcc.agent.canary import Canaries, Verdict
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.outputs import NotWritten
@@ -56,6 +56,8 @@ _BLAME: Final = {
     RefusalCode.TOO_LARGE: Blame.JOB,
     RefusalCode.STORE_FULL: Blame.JOB,
     RefusalCode.TREE: Blame.JOB,
+    RefusalCode.FOREIGN: Blame.JOB,
+    RefusalCode.INEXACT: Blame.FINAL,
     RefusalCode.LIMIT: Blame.FINAL,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
@@ -217,25 +219,37 @@ class JobRun:
         remote = self._farm.remote(grant.worker)
         if remote is None:
             raise InfraError("the worker left")
-        agreed = await self._agree(plan, grant, remote)
-        while self._bundle is not None and agreed:
+        verdict = await self._judge(plan, grant, remote)
+        while self._bundle is not None and verdict is Verdict.SAME:
             try:
                 return await send_tree(self._farm.shelf, remote, grant, plan, self._bundle), "headers"
-            except (Stale, Refused) as error:
-                if isinstance(error, Refused) and error.refusal.code is not RefusalCode.TREE:
-                    raise
+            except Stale as error:
                 await self._doubt(plan, error)
-        if not plan.text_fits:
-            reason = not_as_text(plan) if agreed else Reason.CANARY
-            raise _Unfit(f"{reason.word}: {reason.text}")
-        if grant.offer.id != plan.compiler.id and self._config.fidelity is Fidelity.EXACT and not agreed:
+            except Refused as error:
+                match error.refusal.code:
+                    case RefusalCode.TREE:
+                        await self._doubt(plan, error)
+                    case RefusalCode.FOREIGN:
+                        self._farm.stats.fell(Reason.OWN_HEADERS_DIFFER)
+                        break
+                    case RefusalCode.INEXACT:
+                        self._farm.stats.fell(Reason.TREE_LEAKED)
+                        self._bundle = None
+                    case _:
+                        raise
+        if not plan.text_fits and self._bundle is None:
+            raise _Stays(Here(reason=not_as_text(plan)))
+        same_build = grant.offer.id == plan.compiler.id
+        exact = self._config.fidelity is Fidelity.EXACT or same_build
+        trusted = verdict is Verdict.SAME or (verdict is Verdict.UNTRIED and same_build)
+        if not plan.text_fits or (exact and not trusted):
             raise _Unfit(f"{Reason.CANARY.word}: {Reason.CANARY.text}")
         if self._text is None:
             self._text = await self._preprocess(plan)
         return await self._send_text(remote, grant, plan, self._text), "preprocessed"
 
-    async def _agree(self, plan: Plan, grant: Grant, remote: Remote) -> bool:
-        """Whether the pair of compilers may be trusted with sources."""
+    async def _judge(self, plan: Plan, grant: Grant, remote: Remote) -> Verdict:
+        """What is known, or found out now, of the worker's compiler compared with ours."""
 
         async def trial(request: LaunchRequest) -> bytes | None:
             trial_plan = await self._farm.planner.plan(request, Config())
@@ -251,17 +265,14 @@ class JobRun:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None
-            return answer.outputs[0] if answer.result.status == 0 and answer.outputs else None
+            return answer.outputs[0] if answer.result.status == 0 and answer.outputs else b""
 
-        here, there = plan.compiler.id, grant.offer.id
-        known = self._farm.canaries.known(here, there, plan.need.language)
-        if known is not None:
-            return known
-        agreed = await self._farm.canaries.agree(plan.compiler.driver, here, there, plan.need.language, trial)
-        if not agreed:
-            _log.warning("trial failed worker=%r compiler=%s: sources are not shipped there", self._name(grant), there)
+        canaries, here, there = self._farm.canaries, plan.compiler.id, grant.offer.id
+        verdict = await canaries.verdict(plan.compiler.driver, grant.worker, here, there, plan.need.language, trial)
+        if verdict is not Verdict.SAME:
             self._farm.stats.fell(Reason.CANARY)
-        return agreed
+            _log.info("job=%d worker=%r trial=%s compiler=%s", self._job, self._name(grant), verdict.value, there)
+        return verdict
 
     async def _doubt(self, plan: Plan, error: InfraError) -> None:
         """A tree was in doubt: once more in a new epoch, then no more."""

@@ -99,6 +99,20 @@ class _Context:
         )
 
 
+def _look_again(world: World, paths: Iterable[bytes]) -> None:
+    """The compiler looked just now: what is known of these and the directories above has to be as fresh."""
+    since_ns = world.clock().steady_ns
+    above = {path[:end] or b"/" for path in paths for end in (*_slashes(path), len(path))}
+    for path in above:
+        known = world.directories.get(path)
+        if known is not None:
+            world.renew_directory(known, since_ns)
+
+
+def _slashes(path: bytes) -> list[int]:
+    return [position for position, byte in enumerate(path) if byte == 0x2F]
+
+
 def _missing(world: World, path: bytes) -> tuple[bool, Directory]:
     """Is it there after all, and what has to be watched for it to stay away?"""
     above, _, name = path.rpartition(b"/")
@@ -143,6 +157,7 @@ class SourceIndex:
         Unclosable if a directory of it can't be listed.
         """
         try:
+            _look_again(self.world, (*search.existing, *search.missing, *search.volatile))
             self._contexts[search_key(request)] = _Context(search, self.world)
         except Refused as refusal:
             return refusal.value

@@ -43,7 +43,7 @@ class Home:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        base = os.fsencode(os.path.abspath(directory))
+        base = os.fsencode(os.path.realpath(directory))  # GCC shortens names of system headers to real ones
         if b"=" in base or b"\n" in base:
             # compilers split -ffile-prefix-map=OLD=NEW at "="
             raise StoreUnusable(f"the store directory {directory} has '=' or a newline in its name; choose another")

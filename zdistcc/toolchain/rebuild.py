@@ -18,6 +18,7 @@ from zdistcc.errors import Reason
 from zdistcc.toolchain.dependencies import passthrough
 from zdistcc.toolchain.identity import Family
 from zdistcc.toolchain.invocation import Invocation
+from zdistcc.toolchain.languages import Language
 from zdistcc.toolchain.options import MACHINE_MARKS, Arg, Effect, Mark, Undistributable
 from zdistcc.toolchain.pathwords import PathWord, marked
 
@@ -80,6 +81,8 @@ def headers_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes
             continue
         if row.effect is Effect.DRIVER and row.mark is Mark.SEARCH:
             return Undistributable(Reason.COMPILER_PROGRAMS, arg.words[0])
+        if _records_places(arg, inv):
+            return Undistributable(Reason.TREE_LEAKED, arg.words[0])
         if row.mark is Mark.PASSTHROUGH:
             for word in passthrough([arg]):
                 # not as -Wp,WORD: a word of -Xpreprocessor may hold a comma
@@ -87,6 +90,24 @@ def headers_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes
         elif row.effect is Effect.PREPROCESS or row.effect in _KEPT_REMOTELY:
             words += marked(arg)
     return words
+
+
+def _records_places(arg: Arg, inv: Invocation) -> bool:
+    """Whether an option makes the compiler record names that no prefix map takes the tree's root out of.
+
+    GCC's LTO streams the working directory; sanitizers name the file of each check, which is relative only
+    as long as no system header is in play, in C++ hardly ever; Clang's assembler maps nothing; a
+    map of the empty prefix fits the root itself.
+    """
+    if arg.row is None:
+        return False
+    if arg.row.mark is Mark.PATH_MAP:
+        return arg.value[:1] == b"="
+    if arg.row.mark is Mark.DEBUG:
+        return inv.debug and inv.family is Family.CLANG and inv.language is Language.ASSEMBLER
+    if arg.row.name == b"-fsanitize=":
+        return arg.value != b"thread" and b"++" in inv.language.value
+    return arg.row.name == b"-flto"
 
 
 def _replaced(arg: Arg, inv: Invocation) -> bool:

@@ -287,6 +287,8 @@ class RefusalCode(enum.Enum):
     TOO_LARGE = "too-large"
     STORE_FULL = "store-full"
     TREE = "tree"
+    FOREIGN = "foreign"
+    INEXACT = "inexact"
     LIMIT = "limit"
     CANCELLED = "cancelled"
     INTERNAL = "internal"

@@ -31,6 +31,7 @@ from zdistcc.worker.vet import Order, TreeOrder
 
 _STAGE_WORDS: Final = {Stage.OBJECT: b"-c", Stage.ASSEMBLY: b"-S"}
 _OUTPUT_NAMES: Final = {Stage.OBJECT: b"out.o", Stage.ASSEMBLY: b"out.s"}
+_MAP: Final = b"-prefix-map="
 _DEPFILE: Final = b"out.d"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
 
@@ -83,6 +84,8 @@ def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -
         driver,
         *_driver_mode(order),
         *([b"--sysroot=" + root] if gcc else []),
+        # for what GCC reads outside the tree, its own headers; the first to be compared with comes last
+        *(word.word for word in order.args if gcc and isinstance(word, PathWord) and word.before.endswith(_MAP)),
         b"-ffile-prefix-map=" + root + b"=",
         *map(place, order.args),
         *([own_search] if order.search else []),

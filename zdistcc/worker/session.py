@@ -353,7 +353,11 @@ def refusal_for(error: InfraError) -> Refuse:
             return Refuse(code=RefusalCode.LIMIT, sentence=sentence(str(error)))
         case StoreFull():
             return Refuse(code=RefusalCode.STORE_FULL, sentence=sentence(str(error)), remedy="raise store_size")
-        case StoreError() | ForeignHeader() | Leaked() | Escaped():
+        case ForeignHeader():
+            return Refuse(code=RefusalCode.FOREIGN, sentence=sentence(str(error)))
+        case Leaked():
+            return Refuse(code=RefusalCode.INEXACT, sentence=sentence(str(error)))
+        case StoreError() | Escaped():
             return Refuse(code=RefusalCode.TREE, sentence=sentence(str(error)))
         case _:
             return Refuse(code=RefusalCode.INTERNAL, sentence=sentence(str(error)))
