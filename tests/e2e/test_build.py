@@ -95,12 +95,12 @@ def test_cmake_with_ninja(farm: Farm, project: Path) -> None:
     assert not jobs.reasons.keys() - {"link", "configure-probe", "not-a-compile", "preprocess-only"}, jobs.reasons
 
 
-@pytest.mark.parametrize("debug", ["-g", "-g -gno-column-info"])
-def test_debug_information_stays_here_by_default(farm: Farm, project: Path, debug: str) -> None:
+@pytest.mark.parametrize("flags", ["-g", "-g -gno-column-info", "-flto -frandom-seed=toolbox"])
+def test_source_locations_stay_here_by_default(farm: Farm, project: Path, flags: str) -> None:
     """Without columns too: GCC's line table of `*a = NULL, *b = NULL` depends on more than lines."""
-    theirs = make(farm, project, f"OPT=-O2 {debug}", *FEW)
+    theirs = make(farm, project, f"OPT=-O2 {flags}", *FEW)
     with counted(farm) as jobs:
-        ours = make(farm, project, f"OPT=-O2 {debug}", *FEW, before="zdistcc ")
+        ours = make(farm, project, f"OPT=-O2 {flags}", *FEW, before="zdistcc ")
     assert differing(ours, theirs) == []
     assert (jobs.remote, jobs.reasons) == (0, {"source-columns": len(FEW)})
 

@@ -67,9 +67,9 @@ class Plan:
         native: dict[bytes, Sequence[bytes]] = dict.fromkeys(self.invocation.native, ())
         if native:
             native[self.invocation.native[0]] = self.machine
-        words = [*self.colour, *rebuild.remote_args(self.invocation, native=native)]
+        words = rebuild.remote_args(self.invocation, native=native)
         no_quotes = _NO_QUOTES.get(self.invocation.family)
-        return [*words, no_quotes] if no_quotes is not None else words
+        return [*self.colour, *words, *([no_quotes] if no_quotes is not None else [])]
 
 
 class Planner:

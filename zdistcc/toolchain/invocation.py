@@ -66,7 +66,8 @@ class Invocation:
 
     Not with debug information: it has columns, and even without them (-gno-column-info) GCC's line table
     tells locations on one line apart, which text does where a system header's macro was expanded; Clang's
-    names the worker's directory.  Nor with sanitizers, which record columns too; not with Objective-C by
+    names the worker's directory.  Nor with sanitizers, which record columns too; not for GCC's link-time
+    optimization, whose streams hold every location and every option; not with Objective-C by
     Clang, which writes the name of its input into the object.  `rebuild.text_reason` judges the text itself.
     """
     native: tuple[bytes, ...]
@@ -242,6 +243,7 @@ class _Seen:
             debug=debug,
             text_exact=not sanitized
             and not debug
+            and not (self.family is Family.GCC and _link_time(self.args))
             and not (self.family is Family.CLANG and self.language().text in _OBJECTIVE),
             native=_native(self.marks.get(Mark.MACHINE, ())),
             side_outputs=self.side_outputs(debug),
@@ -308,6 +310,15 @@ def _debug(args: Sequence[Arg]) -> bool:
         elif not _DEBUG_SHAPE.fullmatch(value):
             debug = True
     return debug
+
+
+def _link_time(args: Sequence[Arg]) -> bool:
+    """Whether the object is for link-time optimization: the last word on it counts."""
+    wanted = False
+    for arg in args:
+        if arg.row is not None and arg.words[0].startswith((b"-flto", b"-fno-lto")):
+            wanted = arg.words[0].startswith(b"-flto")
+    return wanted
 
 
 def _native(args: Sequence[Arg]) -> tuple[bytes, ...]:
