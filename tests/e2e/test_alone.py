@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from zdistcc.sample import copy_to
 REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-TARGETS = "build/base/arena.o build/base/prng.o build/text/glob.o build/hash/crc32.o".split()
+TARGETS = ["build/base/arena.o", "build/base/prng.o", "build/text/glob.o", "build/hash/crc32.o"]
 CODE = ["gcc", "-c", "x.c", "-o", "x.o"]
 
 
@@ -147,9 +148,9 @@ def test_compilers_that_workers_lack(tmp_path: Path) -> None:
         assert "w1" in failed.stderr and "w2" in failed.stderr
 
 
-def explain(farm: Farm, here: Path, compiler: str) -> list[dict[str, object]]:
-    words = [LAUNCHER, "explain", "--json", compiler, "-c", "x.c"]
-    rows: list[dict[str, object]] = json.loads(farm.run(words, here).stdout)["workers"]
+def explain(farm: Farm, here: Path, compiler: str) -> list[dict[str, Any]]:
+    words = [str(LAUNCHER), "explain", "--json", compiler, "-c", "x.c"]
+    rows: list[dict[str, Any]] = json.loads(farm.run(words, here).stdout)["workers"]
     return rows
 
 
@@ -180,5 +181,3 @@ def test_a_worker_that_comes_back_with_other_compilers(tmp_path: Path) -> None:
         assert farm.hosts()["w1"]["id"] == second
         farm.run([LAUNCHER, "gcc", "-c", "x.c"], here)
         assert farm.stats()["workers"] == {"w1": 2}
-
-

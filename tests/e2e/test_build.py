@@ -25,7 +25,7 @@ add_library(toolbox STATIC ${SOURCES})
 target_include_directories(toolbox PRIVATE include)
 """
 UNITS = len(units())
-FEW = "build/base/arena.o build/text/glob.o build/ray/image.o".split()
+FEW = ["build/base/arena.o", "build/text/glob.o", "build/ray/image.o"]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_clang(farm: Farm, project: Path) -> None:
 def test_ccache_in_front(farm: Farm, project: Path) -> None:
     source, out = project / "base" / "arena.c", empty(farm.directory / "out")
     env = {"CCACHE_DIR": str(farm.directory / "ccache"), "CCACHE_PREFIX": "zdistcc"}
-    command = ["gcc", "-O2", "-Iinclude", "-c", source, "-o", out / "arena.o"]
+    command = ["gcc", "-O2", "-Iinclude", "-c", str(source), "-o", str(out / "arena.o")]
     farm.run(command, project)
     plain = (out / "arena.o").read_bytes()
     objects = []
@@ -168,7 +168,7 @@ def test_masquerades_of_others_do_not_loop(farm: Farm, project: Path, others: li
         "DISTCC_DIR": str(farm.directory),
     }
     out = empty(farm.directory / "out")
-    command = ["-O2", "-Iinclude", "-c", project / "base" / "arena.c", "-o", out / "arena.o"]
+    command = ["-O2", "-Iinclude", "-c", "base/arena.c", "-o", str(out / "arena.o")]
     farm.run(["/usr/bin/gcc", *command], project)
     plain = (out / "arena.o").read_bytes()
     (out / "arena.o").unlink()

@@ -18,7 +18,7 @@ REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 UNDISCOVERED = {"ZDISTCC_DISCOVERY": "0"}
-HOST_FIELDS = {
+HOST_FIELDS: dict[str, Any] = {
     "name": str, "id": str, "addresses": list, "port": int, "protocol": int, "version": str, "state": str,
     "slots": int, "running": int, "compilers": list, "usable": bool, "reason": (str, type(None)),
 }  # fmt: skip
@@ -74,7 +74,6 @@ def test_stats_as_json(farm: Farm) -> None:
 
 def test_explain_as_json(farm: Farm) -> None:
     here = source(farm)
-
 
     yes = json.loads(farm.run([LAUNCHER, "explain", "--json", "gcc", "-O2", "-c", "x.c"], here).stdout)
     assert (yes["distributable"], yes["remote"], yes["reason"]) == (True, True, None)

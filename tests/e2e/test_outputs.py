@@ -75,7 +75,7 @@ def test_umask(farm: Farm, here: Path, mask: str) -> None:
     "name",
     [
         b"with space.c",
-        b"it's \"quoted\".c",
+        b'it\'s "quoted".c',
         b"$HOME `id`.c",
         "größe-日本.c".encode(),
         b"latin-\xe9\xff.c",
@@ -167,7 +167,8 @@ def test_read_only_output_without_privilege(farm: Farm, here: Path, compiler: st
 
 
 def test_devices_are_not_replaced(farm: Farm, here: Path) -> None:
-    same(farm, here, "@gcc -c x.c -o /dev/null; @gcc -S x.c -o /dev/null; @gcc -S x.c -o -; stat -c %F /dev/null", remote=0)
+    script = "@gcc -c x.c -o /dev/null; @gcc -S x.c -o /dev/null; @gcc -S x.c -o -; stat -c %F /dev/null"
+    same(farm, here, script, remote=0)
 
 
 def test_a_pipe_as_output(farm: Farm, here: Path) -> None:

@@ -23,9 +23,13 @@ REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 JOINS_WITHIN_S = 2.0
-TARGETS = [f"build/{name}.o" for name in (
-    "base/arena base/bitset base/hashmap base/prng base/strbuf text/distance text/glob text/utf8 text/wrap "
-    "json/value json/parser json/writer ray/image ray/scene ray/trace").split()]  # fmt: skip
+UNITS = {
+    "base": ("arena", "bitset", "hashmap", "prng", "strbuf"),
+    "text": ("distance", "glob", "utf8", "wrap"),
+    "json": ("value", "parser", "writer"),
+    "ray": ("image", "scene", "trace"),
+}
+TARGETS = [f"build/{directory}/{unit}.o" for directory, names in UNITS.items() for unit in names]
 COMPILERS = ("cc1", "cc1plus")
 
 

@@ -37,7 +37,7 @@ from zdistcc.wire.messages import RefusalCode
 EAGER_BYTES: Final = 32 << 10
 """Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
 _NEEDS_COMMENTS: Final = b"-Wimplicit-fallthrough"
-"""GCC's warning that a comment silences.  Keeping comments in the text (-C) is no way out: it changes stringification."""
+"""GCC's warning that a comment silences.  Keeping comments in the text (-C) would change what ``#`` makes of them."""
 _log = logging.getLogger("zdistcc.agent")
 
 _BLAME: Final = {
