@@ -167,6 +167,8 @@ async def _attempt(
 
 async def preprocess(farm: Farm, plan: Plan, request: LaunchRequest) -> Text | Here:
     """Make the text here, in a local slot."""
+    if plan.invocation.language.preprocessed:  # a driver ignores such a source under -E
+        return _as_it_is(plan, request)
     ticket = await farm.dispatcher.local(urgent=True)
     try:
         ended = await children.run(
@@ -181,13 +183,25 @@ async def preprocess(farm: Farm, plan: Plan, request: LaunchRequest) -> Text | H
         farm.dispatcher.release(ticket)
     if not ended.ok:
         return Here(reason=Reason.PREPROCESSING_FAILED)
-    unfit = rebuild.text_reason(ended.stdout, plan.invocation)
+    return _packed(plan, ended.stdout, ended.stderr)
+
+
+def _as_it_is(plan: Plan, request: LaunchRequest) -> Text | Here:
+    try:
+        with open(os.path.join(request.cwd, plan.invocation.source), "rb") as file:
+            return _packed(plan, file.read(), b"")
+    except (OSError, ValueError) as error:
+        return Here(reason=Reason.PREPROCESSING_FAILED, detail=str(error))
+
+
+def _packed(plan: Plan, content: bytes, stderr: bytes) -> Text | Here:
+    unfit = rebuild.text_reason(content, plan.invocation)
     if unfit is not None:
         return Here(reason=unfit)
-    codec, packed = codecs.pack(ended.stdout)
-    body = messages.Body(raw=len(ended.stdout), packed=len(packed), codec=codec)
-    blob = messages.Blob(digest=hashlib.sha256(ended.stdout).digest(), body=body)
-    return Text(blob=blob, packed=packed, stderr=ended.stderr)
+    codec, packed = codecs.pack(content)
+    body = messages.Body(raw=len(content), packed=len(packed), codec=codec)
+    blob = messages.Blob(digest=hashlib.sha256(content).digest(), body=body)
+    return Text(blob=blob, packed=packed, stderr=stderr)
 
 
 async def _send(farm: Farm, grant: Grant, plan: Plan, request: LaunchRequest, text: Text) -> Answer:

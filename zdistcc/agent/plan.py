@@ -92,6 +92,8 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
+        if invocation.language.preprocessed and invocation.depfile is not None:
+            return Stay(reason=Reason.DEPENDENCY_FORM, detail="of a preprocessed source")
         if config.fidelity is Fidelity.EXACT and not invocation.text_exact:
             return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
