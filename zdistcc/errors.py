@@ -141,6 +141,7 @@ class Reason(enum.Enum):
     WORKER_REFUSED = ("worker-refused", "a worker refused the job for good")
     MODE_PREPROCESSED = ("mode-preprocessed", "the setting mode says that headers are not to be shipped")
     OWN_HEADERS_DIFFER = ("own-headers-differ", "the worker's compiler came with other headers than the client's")
+    TREE_LEAKED = ("tree-leaked", "the object would have named the directory in which a worker compiled it")
     CANARY = ("canary", "a trial compile on that worker did not give the bytes of a local one")
     # --- what the worker's store says -----------------------------------------------------------
     STORE_FULL = ("store-full", "the worker's store has no room for the files of this job")

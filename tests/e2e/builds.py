@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.farm import BIN, Farm
+from tests.e2e.farm import Farm
 
 TEMPORARY = ".zdistcc-"
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
@@ -81,12 +80,3 @@ def empty(directory: Path) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
-
-
-def without_us(path: str) -> str:
-    """Return `path`, a PATH, without the programs under test."""
-    return os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry) != BIN)
-
-
-def read_all(paths: Sequence[Path]) -> list[bytes]:
-    return [path.read_bytes() for path in paths]

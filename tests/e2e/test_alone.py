@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,9 +148,9 @@ def test_compilers_that_workers_lack(tmp_path: Path) -> None:
         assert "w1" in failed.stderr and "w2" in failed.stderr
 
 
-def explain(farm: Farm, here: Path, compiler: str) -> list[dict[str, object]]:
-    words = [LAUNCHER, "explain", "--json", compiler, "-c", "x.c"]
-    rows: list[dict[str, object]] = json.loads(farm.run(words, here).stdout)["workers"]
+def explain(farm: Farm, here: Path, compiler: str) -> list[dict[str, Any]]:
+    words = [str(LAUNCHER), "explain", "--json", compiler, "-c", "x.c"]
+    rows: list[dict[str, Any]] = json.loads(farm.run(words, here).stdout)["workers"]
     return rows
 
 

@@ -95,12 +95,12 @@ def test_cmake_with_ninja(farm: Farm, project: Path) -> None:
     assert not jobs.reasons.keys() - {"link", "configure-probe", "not-a-compile", "preprocess-only"}, jobs.reasons
 
 
-@pytest.mark.parametrize("debug", ["-g", "-g -gno-column-info"])
-def test_debug_information_stays_here_by_default(farm: Farm, project: Path, debug: str) -> None:
+@pytest.mark.parametrize("flags", ["-g", "-g -gno-column-info", "-flto -frandom-seed=toolbox"])
+def test_source_locations_stay_here_by_default(farm: Farm, project: Path, flags: str) -> None:
     """Without columns too: GCC's line table of `*a = NULL, *b = NULL` depends on more than lines."""
-    theirs = make(farm, project, f"OPT=-O2 {debug}", *FEW)
+    theirs = make(farm, project, f"OPT=-O2 {flags}", *FEW)
     with counted(farm) as jobs:
-        ours = make(farm, project, f"OPT=-O2 {debug}", *FEW, before="zdistcc ")
+        ours = make(farm, project, f"OPT=-O2 {flags}", *FEW, before="zdistcc ")
     assert differing(ours, theirs) == []
     assert (jobs.remote, jobs.reasons) == (0, {"source-columns": len(FEW)})
 
@@ -140,7 +140,7 @@ def test_clang(farm: Farm, project: Path) -> None:
 def test_ccache_in_front(farm: Farm, project: Path) -> None:
     source, out = project / "base" / "arena.c", empty(farm.directory / "out")
     env = {"CCACHE_DIR": str(farm.directory / "ccache"), "CCACHE_PREFIX": "zdistcc"}
-    command = ["gcc", "-O2", "-Iinclude", "-c", source, "-o", out / "arena.o"]
+    command = ["gcc", "-O2", "-Iinclude", "-c", str(source), "-o", str(out / "arena.o")]
     farm.run(command, project)
     plain = (out / "arena.o").read_bytes()
     objects = []
@@ -168,7 +168,7 @@ def test_masquerades_of_others_do_not_loop(farm: Farm, project: Path, others: li
         "DISTCC_DIR": str(farm.directory),
     }
     out = empty(farm.directory / "out")
-    command = ["-O2", "-Iinclude", "-c", project / "base" / "arena.c", "-o", out / "arena.o"]
+    command = ["-O2", "-Iinclude", "-c", "base/arena.c", "-o", str(out / "arena.o")]
     farm.run(["/usr/bin/gcc", *command], project)
     plain = (out / "arena.o").read_bytes()
     (out / "arena.o").unlink()

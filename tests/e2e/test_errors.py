@@ -139,16 +139,46 @@ def test_wrong_commands(farm: Farm, here: Path, compiler: str, arguments: str) -
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_warnings_are_passed_on(farm: Farm, here: Path, compiler: str) -> None:
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_warnings_are_passed_on(farm: Farm, here: Path, compiler: str, locale: str) -> None:
     (here / "x.c").write_text(CAREFUL)
-    plain = farm.run([compiler, "-Wall", "-c", "x.c"], here).stderr.splitlines()
+    env = {"LC_ALL": locale}
+    plain = farm.run([compiler, "-Wall", "-c", "x.c"], here, env=env).stderr.splitlines()
     with counted(farm) as jobs:
-        ours = farm.run([LAUNCHER, compiler, "-Wall", "-c", "x.c"], here).stderr.splitlines()
+        ours = farm.run([LAUNCHER, compiler, "-Wall", "-c", "x.c"], here, env=env).stderr.splitlines()
     assert (jobs.remote, jobs.local) == (1, 0)
     warnings = [line for line in plain if "warning: " in line]
     assert warnings
     assert [line for line in ours if "warning: " in line] == warnings
     assert set(ours) <= set(plain), "lines of source are quoted from the wrong file"
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("colours", ["warning=01;34", ""])
+def test_warnings_are_coloured_for_a_terminal(farm: Farm, here: Path, compiler: str, colours: str) -> None:
+    (here / "x.c").write_text(CAREFUL)
+    warnings = []
+    with counted(farm) as jobs:
+        for before in ("", f"{LAUNCHER} "):
+            words = ["script", "-qec", f"{before}{compiler} -Wall -c x.c", "/dev/null"]
+            said = farm.run(words, here, env={"TERM": "xterm-256color", "GCC_COLORS": colours}).stdout
+            without_links = re.sub(r"\x1b\]8;.*?(\x07|\x1b\\\\)", "", said)
+            warnings.append([line for line in without_links.splitlines() if "warning: " in line])
+    assert (jobs.remote, jobs.local) == (1, 0)
+    assert warnings[1] == warnings[0]
+    assert ("\x1b[" in warnings[0][0]) is (compiler == "clang" or colours != "")
+
+
+@pytest.mark.parametrize("source", [BROKEN, PREPROCESSOR_ERROR, MISSING_HEADER])
+def test_errors_are_shown_without_fallback_too(farm: Farm, here: Path, source: str) -> None:
+    (here / "x.c").write_text(source)
+    plain = farm.run(["gcc", "-c", "x.c"], here, check=False)
+    ours = farm.run([LAUNCHER, "gcc", "-c", "x.c"], here, env={"ZDISTCC_FALLBACK": "0"}, check=False)
+    assert ours.returncode == plain.returncode == 1
+    errors = [line for line in plain.stderr.splitlines() if "error: " in line]
+    assert errors
+    assert [line for line in ours.stderr.splitlines() if "error: " in line] == errors
+    assert not (here / "x.o").exists()
 
 
 def test_comments_that_silence_a_warning_still_do(farm: Farm, here: Path) -> None:

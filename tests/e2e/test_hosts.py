@@ -18,7 +18,7 @@ REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 UNDISCOVERED = {"ZDISTCC_DISCOVERY": "0"}
-HOST_FIELDS = {
+HOST_FIELDS: dict[str, Any] = {
     "name": str, "id": str, "addresses": list, "port": int, "protocol": int, "version": str, "state": str,
     "slots": int, "running": int, "compilers": list, "usable": bool, "reason": (str, type(None)),
 }  # fmt: skip

@@ -124,6 +124,39 @@ def test_outputs(farm: Farm, here: Path, compiler: str, arguments: str) -> None:
     same(farm, here, script.replace("printf @", r"printf '\100'"))
 
 
+LOOP = b"float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "remote"),
+    [
+        ("@gcc -E x.c -o y.i; @gcc -O2 -c y.i", 1),
+        ("@clang -E x.c -o y.i; @clang -O2 -c y.i", 1),
+        ("@g++ -x c++ -E x.c -o y.ii; @g++ -O2 -c y.ii", 1),
+        ("mkdir sub; cp x.c sub/y.i; @gcc -O2 -c sub/y.i; @clang -O2 -c sub/y.i -o z.o", 2),
+        ("cp x.c y.i; @gcc -MD -c y.i; @clang -MD -c y.i -o z.o", 0),
+        ("@gcc -O2 -x cpp-output -c x.c; @gcc -x cpp-output -c nowhere.c", 1),
+        ("printf '#define N $1\\n.globl f\\nf: mov N, %%eax\\nret\\n' > y.S; @gcc -c y.S", 1),
+        ("@gcc -S x.c; @gcc -c x.s", 1),
+        ("cp x.c y.m; @gcc -std=gnu99 -O1 -c y.m; @clang -c y.m -o z.o", 1),
+        ("@gcc -O2 -march=native -ffast-math -c x.c", 1),
+        ("@clang -O2 -march=native -ffast-math -c x.c", 1),
+        ("@gcc -O2 -march=native -mtune=generic -c x.c", 1),
+        ("@aarch64-linux-gnu-gcc -O2 -c x.c", 1),
+        ("@clang --target=aarch64-linux-gnu -O2 -c x.c", 1),
+        ("@cc -O2 -c x.c; @c++ -O2 -x c++ -c x.c -o y.o; @c99 -c x.c -o z.o", 3),
+        ("echo 'int g(void);' > h.h; @gcc -include h.h -DF='a b' -U__linux__ -O2 -c x.c", 1),
+        ("@gcc -fsanitize=undefined -c x.c", 0),
+        ("@gcc -O2 -fstack-usage -c x.c", 0),
+        ("@gcc -g -gsplit-dwarf -c x.c", 0),
+        ("@gcc -save-temps -c x.c", 0),
+        ("@clang -x c-header x.c -o x.h.gch", 0),
+    ],
+)
+def test_kinds_of_jobs(farm: Farm, here: Path, script: str, remote: int) -> None:
+    same(farm, here, script, text=LOOP, remote=remote)
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("arguments", ["-c x.c -o -x.o", "-c -- x.c", "-c x.c -o .o"])
 def test_odd_dashes_and_dots(farm: Farm, here: Path, compiler: str, arguments: str) -> None:
@@ -167,12 +200,8 @@ def test_read_only_output_without_privilege(farm: Farm, here: Path, compiler: st
 
 
 def test_devices_are_not_replaced(farm: Farm, here: Path) -> None:
-    same(
-        farm,
-        here,
-        "@gcc -c x.c -o /dev/null; @gcc -S x.c -o /dev/null; @gcc -S x.c -o -; stat -c %F /dev/null",
-        remote=0,
-    )
+    script = "@gcc -c x.c -o /dev/null; @gcc -S x.c -o /dev/null; @gcc -S x.c -o -; stat -c %F /dev/null"
+    same(farm, here, script, remote=0)
 
 
 def test_a_pipe_as_output(farm: Farm, here: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.builds import SLOW_FLAGS, SLOW_SOURCE, differing, empty, made, stray
 from tests.e2e.farm import LAUNCHER, Farm, unavailable
 from tests.lan.machine import Process
+from tests.lan.needs import impair_unavailable_reason
 from tests.lan.waiting import wait_until
 from zdistcc.sample import copy_to
 
@@ -23,7 +24,13 @@ REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 JOINS_WITHIN_S = 2.0
-TARGETS = [f"build/{name}.o" for name in ["base/arena", "base/bitset", "base/hashmap", "base/prng", "base/strbuf", "text/distance", "text/glob", "text/utf8", "text/wrap", "json/value", "json/parser", "json/writer", "ray/image", "ray/scene", "ray/trace"]]  # fmt: skip
+UNITS = {
+    "base": ("arena", "bitset", "hashmap", "prng", "strbuf"),
+    "text": ("distance", "glob", "utf8", "wrap"),
+    "json": ("value", "parser", "writer"),
+    "ray": ("image", "scene", "trace"),
+}
+TARGETS = [f"build/{directory}/{unit}.o" for directory, names in UNITS.items() for unit in names]
 COMPILERS = ("cc1", "cc1plus")
 
 
@@ -111,6 +118,48 @@ def test_a_cable_that_is_pulled(tmp_path: Path, plain: dict[str, bytes]) -> None
         wait_until(lambda: not compiling(farm, "w1"), 20, "w1 gives up jobs of a client that is gone")
 
 
+def test_a_cable_that_is_plugged_in_again(tmp_path: Path) -> None:
+    """The worker is used again without anybody's help."""
+    with Farm(tmp_path, workers=1) as farm:
+        farm.wait_for_workers()
+        here = empty(tmp_path / "here")
+        (here / "x.c").write_text("int f;\n")
+        running = farm.spawn([LAUNCHER, *slow(here, 1_000_000)], here)
+        wait_until(lambda: compiling(farm, "w1"), 20, "the job runs")
+        farm.lan.link_down("w1")
+        wait_until(lambda: not farm.hosts()["w1"]["usable"], 10, "the client misses w1")
+        assert running.wait(60) == 0
+        farm.lan.link_up("w1")
+        farm.wait_for_workers("w1")
+        farm.run([LAUNCHER, "gcc", "-c", "x.c"], here)
+        assert farm.stats()["jobs"]["remote"] == 1
+
+
+@pytest.mark.skipif(impair_unavailable_reason() is not None, reason=str(impair_unavailable_reason()))
+def test_cables_that_are_bad(tmp_path: Path, plain: dict[str, bytes]) -> None:
+    """Two frames of a hundred are lost, and each takes 15 ms: slower, but no reason to give a worker up."""
+    with Farm(tmp_path, workers=2) as farm:
+        farm.wait_for_workers()
+        for name in farm.names:
+            farm.lan.impair(name, delay_ms=15, loss=0.02)
+        Build(farm).end(plain, within_s=120)
+        assert farm.stats()["jobs"]["remote"] == len(TARGETS)
+
+
+def test_a_worker_without_room(tmp_path: Path, plain: dict[str, bytes]) -> None:
+    with Farm(tmp_path, workers=2, started=0) as farm:
+        store = farm.lan["w1"].home / "store"
+        store.mkdir()
+        farm.lan["w1"].run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", store], check=True)
+        farm.start("w1", "--store", str(store))
+        farm.start("w2")
+        farm.wait_for_workers("w1", "w2")
+        Build(farm).end(plain)
+        stats = farm.stats()
+        assert sum(stats["jobs"].values()) == len(TARGETS)
+        assert stats["jobs"]["failed"] == 0
+
+
 def test_a_worker_that_hangs(tmp_path: Path, plain: dict[str, bytes]) -> None:
     with building(tmp_path) as (farm, build):
         build.wait_for_work("w1")
@@ -130,19 +179,21 @@ def test_all_workers_are_killed(tmp_path: Path, plain: dict[str, bytes]) -> None
         assert stats["reasons"].keys() <= {"workers-failed", "no-worker"}
 
 
-def agent(farm: Farm) -> list[int]:
-    """Process ids of the agents on the client, as seen there."""
-    found = farm.client.processes().items()
-    return [pid for pid, words in found if any(word.endswith("zdistcc-agent") for word in words)]
+def agent(farm: Farm) -> int:
+    """The process id of the agent, as seen on the client."""
+    answer = farm.ask_agent("version")
+    assert answer is not None
+    return int(answer["pid"])
 
 
 def test_an_agent_that_is_killed(tmp_path: Path, plain: dict[str, bytes]) -> None:
     with building(tmp_path) as (farm, build):
         build.wait_for_work("w1")
-        (pid,) = agent(farm)
+        pid = agent(farm)
         farm.client.run(["kill", "-KILL", str(pid)], check=True)
         build.end(plain)
-        assert pid not in agent(farm)
+        assert farm.stats()["jobs"]["remote"] < len(TARGETS), "no second agent was started"
+        assert agent(farm) != pid
 
 
 def slow(directory: Path, rounds: int) -> list[str]:

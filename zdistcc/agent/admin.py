@@ -128,7 +128,7 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
             elif view.draining:
                 reason = "draining: it takes no new jobs"
         rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})
-    return rows
+    return sorted(rows, key=lambda row: (row["name"], str(row["id"])))
 
 
 async def explain(

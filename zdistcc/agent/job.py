@@ -73,11 +73,12 @@ _EXIT_CODES: Final = {
     Reason.WORKERS_FAILED: ExitCode.CONNECT_FAILED,
     Reason.WORKERS_BUSY: ExitCode.BUSY,
     Reason.WORKER_REFUSED: ExitCode.ACCESS_DENIED,
-    Reason.PREPROCESSING_FAILED: ExitCode.LOCAL_CPP,
     Reason.OUTPUT_NOT_WRITTEN: ExitCode.IO_ERROR,
     Reason.INTERNAL: ExitCode.GENERAL,
 }
-"""What ``ZDISTCC_FALLBACK=0`` turns a failure into; reasons that are not here run locally all the same."""
+"""What ``ZDISTCC_FALLBACK=0`` turns a failure into; reasons that are not here run locally all the same.
+
+Among them what the preprocessor finds wrong: only the compiler can show that, and it stops there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

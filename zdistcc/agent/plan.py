@@ -103,6 +103,8 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
+        if invocation.language.preprocessed and invocation.depfile is not None:
+            return Stay(reason=Reason.DEPENDENCY_FORM, detail="of a preprocessed source")
         output = os.path.join(request.cwd, invocation.output)
         in_place = invocation.stage is Stage.ASSEMBLY
         if not is_plain_target(output, like_new=request.umask if in_place else None):

@@ -184,7 +184,8 @@ class Scheduler:
             return self._run_locally(number, *self._why_nobody(job.need))
         untried = [worker for worker in capable if worker not in job.tried and not self._workers[worker].draining]
         if len(job.tried) >= MAX_TRIES or not untried:
-            return self._run_locally(number, Reason.WORKERS_FAILED, "every worker that could do it was tried")
+            why = "tried" if job.tried else "told to leave"
+            return self._run_locally(number, Reason.WORKERS_FAILED, f"every worker that could do it was {why}")
         free = [worker for worker in untried if self.eligible_now(worker, now)]
         if free:
             return self._grant(number, min(free, key=lambda worker: (self._policy.rank(self._workers[worker]), worker)))
