@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from zdistcc import __version__
-from zdistcc.errors import InfraError
+from zdistcc.errors import InfraError, LocalProtocolError
 from zdistcc.net.drive import RESTING, WAITING, Link
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
@@ -21,11 +25,21 @@ from zdistcc.wire.messages import (
     Job,
     Message,
     Need,
+    RefusalCode,
     Refuse,
     Result,
     Started,
     Supply,
+    sentence,
 )
+
+MAX_WAIT_STATUS: Final = 0xFFFF
+_TAME: Final = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def tame(text: bytes) -> bytes:
+    """Return a compiler's messages without anything that acts on a terminal, but for colours."""
+    return _TAME.sub(b"?", text)
 
 
 class Refused(InfraError):
@@ -56,6 +70,11 @@ class _Pending:
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
+    supplied: bool = False
+
+    def fail(self, error: InfraError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Remote:
@@ -72,20 +91,26 @@ class Remote:
     async def compile(self, job: Job, packed: bytes) -> Answer:
         """Have ``job`` done; ``packed`` is its text as announced.
 
-        Raises :class:`Refused`, or the :class:`InfraError` that ended the connection.  Cancelling cancels the job.
+        Raises :class:`Refused` (also for what cannot be told to any worker), or the :class:`InfraError` that ended the
+        connection.  Cancelling cancels the job.
         """
         if self.link.lost:
             raise InfraError("the connection is gone")
         stream = self.link.connection.open_stream()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._pending[stream] = _Pending(job=job, packed=packed, future=future)
+        try:
+            self.link.send(job, stream, [packed] if job.eager else [])
+        except LocalProtocolError as error:
+            raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
+        self._pending[stream] = _Pending(job=job, packed=packed, future=future, supplied=job.eager)
         self.link.watch(WAITING)
-        self.link.send(job, stream, [packed] if job.eager else [])
         try:
             return await future
         except asyncio.CancelledError:
-            if stream in self._pending:
+            if future.cancelled():
                 self.link.send(Cancel(), stream)
+            elif future.done():
+                future.exception()  # its end and the cancellation crossed: nobody wants to know
             raise
         finally:
             self._pending.pop(stream, None)
@@ -105,7 +130,7 @@ class Remote:
                 if not self.greeted.done():
                     self.greeted.set_result(message)
             case Denied():
-                self._fail(NotServed(f"{message.sentence}; {message.remedy}"))
+                self._fail(NotServed(sentence(f"{message.sentence}; {message.remedy}")))
             case Goodbye():
                 pass  # its load said so before; the connection ends when its jobs have
             case _:
@@ -116,14 +141,18 @@ class Remote:
         if pending is None or pending.future.done():
             return
         match message:
+            case Result() if message.status > MAX_WAIT_STATUS:
+                pending.fail(InfraError(f"the worker says {message.status}, which is no wait status"))
             case Result():
-                pending.result = message
+                tamed = {"stdout": tame(message.stdout), "stderr": tame(message.stderr)}
+                pending.result = msgspec.structs.replace(message, **tamed)
                 bodies = [output.body for output in message.outputs]
                 pending.slots = {slot: [] for slot in range(len(bodies))}
                 pending.missing = sum(1 for body in bodies if body.packed)
                 self._finish(pending)
             case Refuse():
-                pending.future.set_exception(Refused(message))
+                tamed_words = {"sentence": sentence(message.sentence), "remedy": sentence(message.remedy)}
+                pending.fail(Refused(msgspec.structs.replace(message, **tamed_words)))
             case Need():
                 self._supply(stream, pending, message)
             case Started():
@@ -133,10 +162,11 @@ class Remote:
 
     def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
         source = pending.job.source
-        if need.digests == (source.digest,):
+        if need.digests == (source.digest,) and not pending.supplied:
+            pending.supplied = True
             self.link.send(Supply(blobs=(source,)), stream, [pending.packed])
         else:
-            pending.future.set_exception(InfraError("the worker asked for something it was not told of"))
+            pending.fail(InfraError("the worker asked for something it was not told of, or for the same again"))
             self.link.send(Cancel(), stream)
 
     def on_chunk(self, chunk: ChunkReceived) -> None:
@@ -161,7 +191,7 @@ class Remote:
                 for slot, output in enumerate(pending.result.outputs)
             )
         except InfraError as error:
-            pending.future.set_exception(error)
+            pending.fail(error)
             return
         pending.future.set_result(Answer(result=pending.result, outputs=outputs))
 
@@ -170,7 +200,7 @@ class Remote:
             self.greeted.set_exception(cause)
             self.greeted.exception()  # seen, even if nobody waits any more
         for pending in self._pending.values():
-            if not pending.future.done():
-                pending.future.set_exception(cause)
+            pending.fail(cause)
+        gone, self._on_gone = self._on_gone, lambda error: None
         self.link.lose(cause)
-        self._on_gone(cause)
+        gone(cause)
