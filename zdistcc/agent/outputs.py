@@ -35,11 +35,12 @@ def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Ca
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, b"." + name[:200] + b".zdistcc-" + unique.encode())
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 & ~umask)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
     try:
         try:
+            os.fchmod(handle, 0o666 & ~umask)  # open() would apply the agent's own umask as well
             view = memoryview(data)
             while view:
                 view = view[os.write(handle, view) :]
