@@ -111,7 +111,12 @@ def test_an_answer_in_full(tmp_path: Path, piece: int) -> None:
                 await until(lambda: place.requests, "the request is read")
                 place.outcome.set_result(Done(status=256, stdout=b"o" * 3_000_000, stderr=b"e"))
                 (reply,) = await replies(sock)
-                assert (reply.kind, reply.status, len(reply.stdout), reply.stderr) == (ReplyKind.DONE, 256, 3_000_000, b"e")
+                assert (reply.kind, reply.status, len(reply.stdout), reply.stderr) == (
+                    ReplyKind.DONE,
+                    256,
+                    3_000_000,
+                    b"e",
+                )
             await until(lambda: place.idle, "nobody is left")
 
     run(main())
@@ -190,7 +195,13 @@ def test_descriptors_that_come_along_are_closed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [b"GET / HTTP/1.1\r\n\r\n", b"ZDL1" + b"\xff" * 40, REQUEST + b"x", b"ZDA1\0\0\0\0", REQUEST.replace(b"/usr", b"x/us")],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"ZDL1" + b"\xff" * 40,
+        REQUEST + b"x",
+        b"ZDA1\0\0\0\0",
+        REQUEST.replace(b"/usr", b"x/us"),
+    ],
     ids=["http", "length", "more", "empty", "relative"],
 )
 def test_nonsense_is_hung_up_on(tmp_path: Path, said: bytes) -> None:

@@ -80,6 +80,13 @@ def test_what_is_a_plain_target(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "dangling").symlink_to("none")
     os.mkfifo(tmp_path / "pipe")
-    for name, plain in (("file", True), ("new", True), ("link", False), ("dangling", False), ("pipe", False), (".", False)):
+    for name, plain in (
+        ("file", True),
+        ("new", True),
+        ("link", False),
+        ("dangling", False),
+        ("pipe", False),
+        (".", False),
+    ):
         assert is_plain_target(os.fsencode(tmp_path / name)) is plain
     assert not is_plain_target(b"/dev/null")

@@ -73,8 +73,7 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
     async def attempt(address: Address, delay: float) -> tuple[socket.socket, Address] | None:
         await asyncio.sleep(delay)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await _open(loop, address), address
+            return await _open(loop, address), address
         except (OSError, ValueError, OverflowError) as error:  # timeouts, and what an announcement may hold
             causes[address] = getattr(error, "strerror", None) or str(error) or "no answer"
             return None
@@ -100,13 +99,22 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
 
 
 async def _open(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, target = infos[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        await loop.sock_connect(sock, target)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    """A name may have several addresses, of which IPv6's often come first and lead nowhere: they share the time."""
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    trouble: Exception = OSError("no address")
+    for family, kind, protocol, _, target in infos[:MAX_ADDRESSES]:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S / len(infos)):
+                await loop.sock_connect(sock, target)
+        except OSError as error:  # timeouts among them
+            sock.close()
+            trouble = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise trouble
