@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from zdistcc.agent.outputs import is_plain_target
@@ -26,6 +26,8 @@ from zdistcc.toolchain.probe import Probed, ProbeFailure
 from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
+_OF_ONE_PROCESS: Final = (b"/dev/stdin", b"/dev/fd/", b"/proc/")
+"""Places that hold something else for each process that looks: the launcher's standard input is not the agent's."""
 MAX_RESPONSE_FILE_BYTES: Final = 4 << 20
 _COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
 _LANGUAGES: Final = {
@@ -88,6 +90,8 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
+        if any(place in word for word in request.argv[1:] if word[:2] != b"-D" for place in _OF_ONE_PROCESS):
+            return Stay(reason=Reason.STDIN_INPUT)
         if config.fidelity is Fidelity.EXACT and not invocation.text_exact:
             return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
@@ -153,9 +157,14 @@ def colour_words(invocation: Invocation, request: LaunchRequest) -> tuple[bytes,
 
 def read_response_file(cwd: bytes, name: bytes) -> bytes | None:
     """Return the content of ``@name``, or ``None`` when there is none to be read."""
-    path = Path(os.fsdecode(os.path.join(cwd, name)))
+    path = os.path.join(cwd, name)
+    if path.startswith(_OF_ONE_PROCESS):
+        return None
     try:
-        with path.open("rb") as file:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold everybody up
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return None
             data = file.read(MAX_RESPONSE_FILE_BYTES + 1)
     except (OSError, ValueError):
         return None
