@@ -161,10 +161,9 @@ def read_response_file(cwd: bytes, name: bytes) -> bytes | None:
     if path.startswith(_OF_ONE_PROCESS):
         return None
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold everybody up
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return None
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None  # a pipe must not hold everybody up
+        with open(path, "rb") as file:
             data = file.read(MAX_RESPONSE_FILE_BYTES + 1)
     except (OSError, ValueError):
         return None
