@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.aio import pass_time, until
+from tests.aio import pass_time
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.errors import InfraError
 from zdistcc.net.drive import Link
@@ -119,6 +119,3 @@ def unused_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
-
-
-__all__ = ["FakeVisit", "FakeWorker", "dispatcher", "fake_worker", "greeting", "unused_port", "until"]

@@ -15,7 +15,7 @@ from zdistcc.agent.remote import Answer, NotServed, Refused, Remote, tame
 from zdistcc.errors import InfraError
 from zdistcc.wire import frames, messages
 from zdistcc.wire.frames import FrameKind
-from zdistcc.wire.messages import Body, Cancel, Denied, Job, Message, Need, Output, Refuse, RefusalCode, Result, Supply
+from zdistcc.wire.messages import Body, Denied, Job, Message, Need, Output, RefusalCode, Refuse, Result, Supply
 
 
 @asynccontextmanager

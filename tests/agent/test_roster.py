@@ -16,7 +16,7 @@ from zdistcc.agent.roster import MAX_SLOTS, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
 from zdistcc.schedule.events import WorkerId
-from zdistcc.wire.messages import Compilers, CompilerInfo, Denied, Goodbye, Load, PeerInfo, Peers
+from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Load, PeerInfo, Peers
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 
@@ -179,7 +179,7 @@ def test_an_address_that_leads_elsewhere_is_not_taken_again(tmp_path: Path) -> N
 
 
 @asynccontextmanager
-async def FakeAt(host: str, port: int, worker: str) -> AsyncIterator[FakeWorker]:  # noqa: N802
+async def FakeAt(host: str, port: int, worker: str) -> AsyncIterator[FakeWorker]:
     async with fake_worker(greeting(worker), host=host, port=port) as made_worker:
         yield made_worker
 

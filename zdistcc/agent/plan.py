@@ -96,7 +96,7 @@ class Planner:
             return Stay(reason=Reason.SOURCE_COLUMNS)
         output = os.path.join(request.cwd, invocation.output)
         if not is_plain_target(output):
-            return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
+            return Stay(reason=Reason.SPECIAL_OUTPUT, detail=invocation.output.decode("utf-8", "replace"))
         machine = await self._machine_words(invocation, compiler, request)
         if isinstance(machine, ProbeFailure):
             return Stay(reason=machine.reason, detail=str(machine))
