@@ -169,19 +169,16 @@ def test_an_address_that_leads_elsewhere_is_not_taken_again(tmp_path: Path) -> N
     """As when the announcement holds an address that is another machine's, or the client's own."""
 
     async def main() -> None:
-        async with made(tmp_path) as roster, fake_worker(greeting(B), host="127.0.0.1") as wrong:
-            async with FakeAt("127.0.0.2", wrong.port, A) as right:
-                roster.announced(ad(A, wrong.port, "127.0.0.1", "127.0.0.2"))
-                await joined(roster, A)
-                assert right.present and B not in views(roster)
+        async with (
+            made(tmp_path) as roster,
+            fake_worker(greeting(B), host="127.0.0.1") as wrong,
+            fake_worker(greeting(A), host="127.0.0.2", port=wrong.port) as right,
+        ):
+            roster.announced(ad(A, wrong.port, "127.0.0.1", "127.0.0.2"))
+            await joined(roster, A)
+            assert right.present and B not in views(roster)
 
     run(main())
-
-
-@asynccontextmanager
-async def FakeAt(host: str, port: int, worker: str) -> AsyncIterator[FakeWorker]:
-    async with fake_worker(greeting(worker), host=host, port=port) as made_worker:
-        yield made_worker
 
 
 def test_a_mute_address_gives_way_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +187,7 @@ def test_a_mute_address_gives_way_to_another(tmp_path: Path, monkeypatch: pytest
     async def main() -> None:
         mute = FakeWorker(None, None)
         await mute.open()
-        async with made(tmp_path) as roster, FakeAt("127.0.0.2", mute.port, A):
+        async with made(tmp_path) as roster, fake_worker(greeting(A), host="127.0.0.2", port=mute.port):
             roster.announced(ad(A, mute.port, "127.0.0.1", "127.0.0.2"))
             await joined(roster, A)
         await mute.close()

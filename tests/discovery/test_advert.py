@@ -54,8 +54,16 @@ def test_a_compiler_too_long_for_an_entry_is_hidden() -> None:
     assert heard is not None and len(heard.compilers) == 2 and heard.hidden == 1
 
 
-@given(name=st.text(max_size=200), compilers=st.lists(st.builds(AdCompiler, family=st.text(max_size=9), version=st.text(max_size=99),
-       target=st.text(max_size=99), build=st.text(max_size=40)), max_size=30))  # fmt: skip
+ANY = st.builds(
+    AdCompiler,
+    family=st.text(max_size=9),
+    version=st.text(max_size=99),
+    target=st.text(max_size=99),
+    build=st.text(max_size=40),
+)
+
+
+@given(name=st.text(max_size=200), compilers=st.lists(ANY, max_size=30))
 def test_any_names_fit_and_come_back_harmless(name: str, compilers: list[AdCompiler]) -> None:
     made = ad(*compilers, name=printable(name) or "worker")
     assert size_of(to_txt(made)) <= MAX_TXT_BYTES

@@ -26,7 +26,8 @@ def test_those_of_a_lan_are_used(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "owner"),
-    [("lo", "loopback"), ("lo0", "loopback"), ("docker0", "containers"), ("br-3f2a9c1d", "containers"), ("podman1", "containers"),
+    [("lo", "loopback"), ("lo0", "loopback"), ("docker0", "containers"), ("br-3f2a9c1d", "containers"),
+     ("podman1", "containers"),
      ("cni0", "containers"), ("cali12ab", "containers"), ("veth1a2b3c4", "containers"), ("virbr0", "virtual machines"),
      ("vmnet8", "virtual machines"), ("vboxnet0", "virtual machines"), ("tun0", "VPN"), ("tap1", "VPN"), ("wg0", "VPN"),
      ("utun3", "VPN"), ("tailscale0", "VPN"), ("ppp0", "VPN"), ("zt5u4y", "VPN")],
