@@ -25,6 +25,16 @@ async def server(host: str = "127.0.0.1") -> AsyncIterator[int]:
         yield listening.sockets[0].getsockname()[1]
 
 
+@asynccontextmanager
+async def server_at(host: str) -> AsyncIterator[int]:
+    """As server(), without a look at names."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.bind((host, 0))
+    listening = await asyncio.start_server(lambda reader, writer: writer.close(), sock=sock)
+    async with listening:
+        yield sock.getsockname()[1]
+
+
 def closed_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -82,6 +92,22 @@ def test_ipv6_with_a_scope_in_numbers() -> None:
             number = socket.if_nametoindex("lo")
             for host in ("::1", f"::1%{number}"):
                 assert (await reach(Address(host, port))).host == host
+
+    run(main())
+
+
+def test_a_name_with_several_addresses() -> None:
+    """IPv6 often comes first, and the worker may be reached by IPv4 only."""
+
+    async def resolve(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+        v6 = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port, 0, 0))
+        return [v6, (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
+
+    async def main() -> None:
+        asyncio.get_running_loop().getaddrinfo = resolve  # type: ignore[method-assign, assignment]
+        for host in ("127.0.0.1", "::1"):
+            async with server_at(host) as port:
+                assert await reach(Address("box", port)) == Address("box", port)
 
     run(main())
 

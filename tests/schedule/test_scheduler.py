@@ -189,6 +189,15 @@ def test_endless_waiting_ends_here_when_this_machine_is_free(bench: Bench) -> No
     assert {d.reason for d in decisions if isinstance(d, RunLocally)} == {Reason.WORKERS_BUSY}
 
 
+def test_no_more_end_here_than_this_machine_has_room_for(bench: Bench) -> None:
+    bench.join("w", slots=1)
+    bench.queue(*range(30))
+    bench.now += WAIT_LIMIT_S + 1
+    decisions = bench.tell(e.TimePassed())
+    assert [d.reason for d in decisions if isinstance(d, RunLocally)] == [Reason.WORKERS_BUSY] * 2
+    assert grants(bench.tell(e.JobDone(job=JobId(0)))), "the others still wait for the worker"
+
+
 def test_local_slots_are_shared_and_feeding_workers_goes_first(bench: Bench) -> None:
     def ask(number: int, urgent: bool = False) -> list[Decision]:
         return bench.tell(e.LocalQueued(ticket=Ticket(number), urgent=urgent))

@@ -29,7 +29,8 @@ ENV = {b"PATH": os.environb.get(b"PATH", b"/usr/bin:/bin")}
 HELLO = Hello(version="1", name="client", agent="a")
 QUICK = b"int f(void) { return 42; }\n"
 # Compiles for minutes at -O2, as one may see in its process table, and is a few hundred bytes.
-ENDLESS = b"""template <int N, int M> struct F { static const int v = F<N - 1, M>::v + F<N - 1, M + (1 << (N % 28))>::v; };
+ENDLESS = b"""template <int N, int M> struct F {
+static const int v = F<N - 1, M>::v + F<N - 1, M + (1 << (N % 28))>::v; };
 template <int M> struct F<0, M> { static const int v = M; };
 int x = F<27, 0>::v;
 """

@@ -10,8 +10,8 @@ from zdistcc.worker.access import allowed, parse_networks
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "172.31.255.255", "192.168.0.1", "169.254.7.7", "::1", "fe80::1%2", "fe80::1%eth0", "fd00::1",
-     "::ffff:192.168.1.1"],
+    ["127.0.0.1", "10.1.2.3", "172.31.255.255", "192.168.0.1", "169.254.7.7", "::1", "fe80::1%2", "fe80::1%eth0",
+     "fd00::1", "::ffff:192.168.1.1"],
 )  # fmt: skip
 def test_the_lan_is_served(address: str) -> None:
     assert allowed(address)
@@ -45,5 +45,5 @@ def test_named_networks_are_served_too() -> None:
 
 
 def test_a_bad_network_is_the_user_s_to_mend() -> None:
-    with pytest.raises(UserError, match="--allow lan: .*write a network"):
+    with pytest.raises(UserError, match=r"--allow lan: .*write a network"):
         parse_networks(["10.0.0.0/8", "lan"])

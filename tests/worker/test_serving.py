@@ -66,7 +66,7 @@ def test_a_job_is_done(tmp_path: Path, driver: str, eager: bool) -> None:
             (tmp_path.parent / "x.i").write_bytes(QUICK)
             here = tmp_path.parent / "here.o"
             words = [compiler(driver).driver, "-O1", "-x", "cpp-output", "-c", "x.i", "-o", here]
-            subprocess.run(words, check=True, cwd=tmp_path.parent)
+            await asyncio.to_thread(subprocess.run, words, check=True, cwd=tmp_path.parent)
             assert len(client.output(1)) == len(here.read_bytes())
 
     run(main())

@@ -131,6 +131,11 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
     return sorted(rows, key=lambda row: (row["name"], str(row["id"])))
 
 
+def _shown(data: bytes) -> str:
+    """Return a path or word as JSON can hold it; not every file name is text."""
+    return data.decode("utf-8", "replace")
+
+
 async def explain(
     farm: Farm, roster: Roster, views: Mapping[str, WorkerView], question: LaunchQuestion, config: Config
 ) -> dict[str, Any]:
@@ -165,14 +170,14 @@ async def explain(
             "version": compiler.version,
             "target": compiler.target,
             "build_id": compiler.build_id,
-            "path": os.fsdecode(plan.compiler.driver),
+            "path": _shown(plan.compiler.driver),
         },
         "match": plan.need.level.value,
         "language": plan.need.language,
-        "source": os.fsdecode(plan.invocation.source),
-        "output": os.fsdecode(plan.output),
-        "preprocess": [os.fsdecode(word) for word in plan.preprocess_command()],
-        "remote_args": [os.fsdecode(word) for word in plan.remote_args()],
+        "source": _shown(plan.invocation.source),
+        "output": _shown(plan.output),
+        "preprocess": [_shown(word) for word in plan.preprocess_command()],
+        "remote_args": [_shown(word) for word in plan.remote_args()],
         "workers": workers,
         "remote": any(row["fits"] for row in workers),
         "took_ms": took_ms,

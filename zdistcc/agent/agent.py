@@ -132,7 +132,7 @@ class Agent:
         known = self.roster.add_peers(peers)
         passed = asyncio.get_running_loop().time() - self._begun if known else 0.0
         if passed < min(seconds, 10.0):
-            await asyncio.sleep(seconds - passed)
+            await asyncio.sleep(min(seconds, 10.0) - passed)
 
     async def _hosts(self) -> dict[str, Any]:
         default = await asyncio.to_thread(self._default_compiler)
@@ -159,13 +159,15 @@ class Agent:
         self._begun = loop.time()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leaving.set)
-        door = Door(listener, launch=self.launch, keep_slot=self.keep_slot, admin=self.answer, idle=self._idle)
+        door = self._door = Door(
+            listener, launch=self.launch, keep_slot=self.keep_slot, admin=self.answer, idle=self._idle
+        )
         self._idle()
         async with self._discovery():
             self.roster.recall()
             self.roster.add_peers(self.settings.peers)
             await self._leaving.wait()
-        door.close()
+            door.close()  # at once: whoever comes now finds nobody and starts a new agent
         await self.roster.close()
         self.dispatcher.close()
         self.shelf.index.save()
@@ -195,7 +197,12 @@ class Agent:
         """Nobody is connected: begin to count the idle time."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        self._idle_timer = asyncio.get_running_loop().call_later(self.settings.idle_exit, self._leaving.set)
+        self._idle_timer = asyncio.get_running_loop().call_later(self.settings.idle_exit, self._idle_over)
+
+    def _idle_over(self) -> None:
+        """Leave, unless somebody has come in and not said anything yet."""
+        if not self._door.visitors:
+            self._leaving.set()
 
 
 def run(listener: socket.socket, path: str) -> None:

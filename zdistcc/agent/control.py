@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -25,6 +26,7 @@ from zdistcc.wire.control import AdminRequest, LaunchRequest, RequestReader
 
 READ_BYTES: Final = 64 << 10
 MAX_DESCRIPTORS: Final = 3
+ACCEPT_PAUSE_S: Final = 0.1
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -41,7 +43,6 @@ class Visitor:
         self._unsent = b""
         self._answered = False
         self._closed = False
-        self.descriptors: list[int] = []
         self.on_end: Callable[[], None] | None = None
         self._loop.add_reader(sock, self._readable)
 
@@ -92,9 +93,6 @@ class Visitor:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-        self.descriptors = []
         if self._task is not None:
             self._task.cancel()
         if self.on_end is not None:
@@ -116,7 +114,10 @@ class Visitor:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
-                self.descriptors.extend(received)
+                for descriptor in received:
+                    os.close(
+                        descriptor
+                    )  # nothing here needs them, and 300 launchers would use up what a process may have
         if not data:
             self.close()
             return
@@ -158,6 +159,7 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener, self._accept)
         self._heart = self._loop.call_later(control.HEARTBEAT_S, self._beat)
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def visitors(self) -> int:
@@ -167,6 +169,8 @@ class Door:
     def close(self) -> None:
         """Let nobody in any more and end all connections."""
         self._heart.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for visitor in list(self._visitors):
@@ -181,7 +185,11 @@ class Door:
     async def receive(self, visitor: Visitor, request: LaunchRequest | AdminRequest) -> None:
         """Answer one request; whatever goes wrong, the launcher runs its compiler."""
         if isinstance(request, AdminRequest):
-            visitor.answer(control.encode_done(0, await self._admin(request.body), b""))
+            try:
+                visitor.answer(control.encode_done(0, await self._admin(request.body), b""))
+            except Exception:
+                _log.exception("a bug in the agent; a question stays without an answer")
+                visitor.close()
             return
         try:
             outcome = await self._launch(request, visitor)
@@ -202,15 +210,27 @@ class Door:
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             while True:
-                sock, _ = self._listener.accept()
+                try:
+                    sock, _ = self._listener.accept()
+                except OSError as error:
+                    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                        self._rest(error)
+                        return
+                    raise
                 if _same_user(sock):
                     self._visitors.add(Visitor(sock, self))
                 else:
                     sock.close()
 
+    def _rest(self, error: OSError) -> None:
+        """The listener stays readable while the process can open nothing: look away for a moment."""
+        _log.error("nobody can be let in: %s", error.strerror)
+        self._loop.remove_reader(self._listener)
+        self._resting = self._loop.call_later(ACCEPT_PAUSE_S, self._loop.add_reader, self._listener, self._accept)
+
     def _beat(self) -> None:
         self._heart = self._loop.call_later(control.HEARTBEAT_S, self._beat)
-        for visitor in self._visitors:
+        for visitor in list(self._visitors):
             if visitor.waiting:
                 visitor.send(control.encode_wait())
 

@@ -148,7 +148,7 @@ async def run(
         code = None if config.fallback else _EXIT_CODES.get(outcome.reason)
         if code is not None:
             farm.stats.failed(outcome.reason)
-            return Failed(code=code, message=f"{outcome.reason.text} {outcome.detail}".strip())
+            return Failed(code=code, message=messages.sentence(f"{outcome.reason.text} {outcome.detail}".strip()))
         farm.stats.local(outcome.reason)
     return outcome
 

@@ -47,6 +47,7 @@ def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Ca
         raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
     try:
         try:
+            os.fchmod(handle, 0o666 & ~umask)  # open() would apply the agent's own umask as well
             view = memoryview(data)
             while view:
                 view = view[os.write(handle, view) :]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from zdistcc.agent.outputs import is_plain_target
@@ -26,6 +26,8 @@ from zdistcc.toolchain.probe import Probed, ProbeFailure
 from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
+_OF_ONE_PROCESS: Final = (b"/dev/stdin", b"/dev/fd/", b"/proc/")
+"""Places that hold something else for each process that looks: the launcher's standard input is not the agent's."""
 MAX_RESPONSE_FILE_BYTES: Final = 4 << 20
 SIDES: Final[Mapping[Family, frozenset[Side]]] = {
     Family.GCC: frozenset({Side.DWO, Side.SU}),
@@ -103,12 +105,14 @@ class Planner:
         )
         if isinstance(invocation, Undistributable):
             return Stay(reason=invocation.reason, detail=invocation.detail.decode("utf-8", "replace"))
+        if any(place in word for word in request.argv[1:] if word[:2] != b"-D" for place in _OF_ONE_PROCESS):
+            return Stay(reason=Reason.STDIN_INPUT)
         if invocation.language.preprocessed and invocation.depfile is not None:
             return Stay(reason=Reason.DEPENDENCY_FORM, detail="of a preprocessed source")
         output = os.path.join(request.cwd, invocation.output)
         in_place = invocation.stage is Stage.ASSEMBLY
         if not is_plain_target(output, like_new=request.umask if in_place else None):
-            return Stay(reason=Reason.SPECIAL_OUTPUT, detail=os.fsdecode(invocation.output))
+            return Stay(reason=Reason.SPECIAL_OUTPUT, detail=invocation.output.decode("utf-8", "replace"))
         machine = await self._machine_words(invocation, compiler, request)
         if isinstance(machine, ProbeFailure):
             return Stay(reason=machine.reason, detail=str(machine))
@@ -179,9 +183,13 @@ def colour_words(invocation: Invocation, request: LaunchRequest) -> tuple[bytes,
 
 def read_response_file(cwd: bytes, name: bytes) -> bytes | None:
     """Return the content of ``@name``, or ``None`` when there is none to be read."""
-    path = Path(os.fsdecode(os.path.join(cwd, name)))
+    path = os.path.join(cwd, name)
+    if path.startswith(_OF_ONE_PROCESS):
+        return None
     try:
-        with path.open("rb") as file:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None  # a pipe must not hold everybody up
+        with open(path, "rb") as file:
             data = file.read(MAX_RESPONSE_FILE_BYTES + 1)
     except (OSError, ValueError):
         return None

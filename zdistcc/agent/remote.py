@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from zdistcc import __version__
-from zdistcc.errors import InfraError
+from zdistcc.errors import InfraError, LocalProtocolError
 from zdistcc.net.drive import RESTING, WAITING, Link
 from zdistcc.sources.model import Closure
 from zdistcc.wire import codecs
@@ -29,12 +32,22 @@ from zdistcc.wire.messages import (
     LinkEntry,
     Message,
     Need,
+    RefusalCode,
     Refuse,
     Result,
     Started,
     Supply,
     TreeJob,
+    sentence,
 )
+
+MAX_WAIT_STATUS: Final = 0xFFFF
+_TAME: Final = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def tame(text: bytes) -> bytes:
+    """Return a compiler's messages without anything that acts on a terminal, but for colours."""
+    return _TAME.sub(b"?", text)
 
 
 class Refused(InfraError):
@@ -74,6 +87,10 @@ class _Pending:
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
 
+    def fail(self, error: InfraError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
 
 class Remote:
     """One connected worker; a ``net.drive.Handler``."""
@@ -91,11 +108,16 @@ class Remote:
     async def compile_text(self, job: Job, packed: bytes) -> Answer:
         """Have ``job`` done; ``packed`` is its text as announced.
 
-        Raises :class:`Refused`, or the :class:`InfraError` that ended the connection.  Cancelling cancels the job.
+        Raises :class:`Refused` (also for what cannot be told to any worker), or the :class:`InfraError` that ended the
+        connection.  Cancelling cancels the job.
         """
 
+        supplied = job.eager
+
         def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
-            return [(job.source, packed)] if digests == (job.source.digest,) else None
+            nonlocal supplied
+            once, supplied = not supplied, True
+            return [(job.source, packed)] if once and digests == (job.source.digest,) else None
 
         return await self._compile(job, [packed] if job.eager else [], supply)
 
@@ -108,14 +130,22 @@ class Remote:
             raise InfraError("the connection is gone")
         stream = self.link.connection.open_stream()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        try:
+            self.link.send(job, stream, bodies)
+        except LocalProtocolError as error:
+            raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
         self._pending[stream] = _Pending(supply=supply, future=future)
         self.link.watch(WAITING)
-        self.link.send(job, stream, bodies)
         try:
             return await future
-        except (asyncio.CancelledError, Stale):
-            if stream in self._pending:
+        except Stale:
+            self.link.send(Cancel(), stream)
+            raise
+        except asyncio.CancelledError:
+            if future.cancelled():
                 self.link.send(Cancel(), stream)
+            elif future.done():
+                future.exception()  # its end and the cancellation crossed: nobody wants to know
             raise
         finally:
             self._pending.pop(stream, None)
@@ -165,7 +195,7 @@ class Remote:
                 if not self.greeted.done():
                     self.greeted.set_result(message)
             case Denied():
-                self._fail(NotServed(f"{message.sentence}; {message.remedy}"))
+                self._fail(NotServed(sentence(f"{message.sentence}; {message.remedy}")))
             case Goodbye():
                 pass  # its load said so before; the connection ends when its jobs have
             case _:
@@ -176,14 +206,18 @@ class Remote:
         if pending is None or pending.future.done():
             return
         match message:
+            case Result() if message.status > MAX_WAIT_STATUS:
+                pending.fail(InfraError(f"the worker says {message.status}, which is no wait status"))
             case Result():
-                pending.result = message
+                tamed = {"stdout": tame(message.stdout), "stderr": tame(message.stderr)}
+                pending.result = msgspec.structs.replace(message, **tamed)
                 bodies = [output.body for output in message.outputs]
                 pending.slots = {slot: [] for slot in range(len(bodies))}
                 pending.missing = sum(1 for body in bodies if body.packed)
                 self._finish(pending)
             case Refuse():
-                pending.future.set_exception(Refused(message))
+                tamed_words = {"sentence": sentence(message.sentence), "remedy": sentence(message.remedy)}
+                pending.fail(Refused(msgspec.structs.replace(message, **tamed_words)))
             case Need():
                 self._supply(stream, pending, message)
             case Started():
@@ -194,7 +228,7 @@ class Remote:
     def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
         content = pending.supply(need.digests)
         if content is None:
-            pending.future.set_exception(Stale("a source changed, or the worker asked for what it was not told of"))
+            pending.fail(Stale("a source changed, or the worker asked for what it was not told of"))
             return
         blobs = tuple(blob for blob, _ in content)
         self.link.send(Supply(blobs=blobs), stream, [packed for _, packed in content])
@@ -221,7 +255,7 @@ class Remote:
                 for slot, output in enumerate(pending.result.outputs)
             )
         except InfraError as error:
-            pending.future.set_exception(error)
+            pending.fail(error)
             return
         pending.future.set_result(Answer(result=pending.result, outputs=outputs))
 
@@ -230,10 +264,10 @@ class Remote:
             self.greeted.set_exception(cause)
             self.greeted.exception()  # seen, even if nobody waits any more
         for pending in self._pending.values():
-            if not pending.future.done():
-                pending.future.set_exception(cause)
+            pending.fail(cause)
+        gone, self._on_gone = self._on_gone, lambda error: None
         self.link.lose(cause)
-        self._on_gone(cause)
+        gone(cause)
 
 
 def entries_of(closure: Closure) -> Iterator[FileEntry | LinkEntry | DirectoryEntry]:

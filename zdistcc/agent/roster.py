@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import ipaddress
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -25,6 +27,7 @@ from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd, printable
 from zdistcc.discovery.remembered import Remembered
 from zdistcc.errors import InfraError
+from zdistcc.net.drive import WAITING
 from zdistcc.net.race import Address, connect, parse_address
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
@@ -38,6 +41,11 @@ CONNECTING_GRACE_S: Final = 1.5
 """How long jobs wait for a worker that was just heard of to answer."""
 MAX_EARLY_NEWS: Final = 16
 """News that may come in the same packet as the greeting, before there is a worker to which they belong."""
+MAX_ENTRIES: Final = 512
+"""More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
+MAX_SLOTS: Final = 1024
+"""More than any machine has; a worker that claims more would be given every job there is."""
+_ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -63,7 +71,6 @@ class Entry:
     greeting: Greeting | None = None
     address: Address | None = None
     trouble: str = ""
-    jobs: int = 0
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,18 +90,32 @@ class Entry:
 
 
 def offer_of(info: CompilerInfo) -> Offer | None:
-    """Return what a worker says of a compiler; ``None`` for a family this version does not know."""
+    """Return what a worker says of a compiler; ``None`` for a family this version does not know.
+
+    Versions and targets are shown to people, so they lose what acts on a terminal.
+    """
     try:
         family = Family(info.family)
     except ValueError:
         return None
-    compiler = CompilerId(family=family, version=info.version, target=info.target, build_id=info.build_id)
+    compiler = CompilerId(
+        family=family, version=printable(info.version), target=printable(info.target), build_id=info.build_id
+    )
     return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
 
 
 def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
     """Return the offers that this version understands."""
     return tuple(offer for info in infos if (offer := offer_of(info)) is not None)
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        return (
+            ipaddress.ip_address(host) is not None and "%" not in host
+        )  # a scope of another machine says nothing here
+    except ValueError:
+        return False
 
 
 class Roster:
@@ -128,15 +149,21 @@ class Roster:
     def recall(self) -> None:
         """Connect to the workers that were seen in earlier lives."""
         for worker in remembered.load(self._cache):
+            addresses = {Address(host, worker.port) for host in worker.addresses if host}
+            if not addresses or not _ID.fullmatch(worker.id):
+                continue
             self._recalled[worker.id] = worker
-            addresses = {Address(host, worker.port) for host in worker.addresses}
             self._know(WorkerId(worker.id), printable(worker.name), addresses, Way.REMEMBERED)
 
     def announced(self, ad: WorkerAd) -> None:
         """A worker's announcement was heard."""
         addresses = {Address(host, ad.port) for host in ad.addresses}
+        if self._full(WorkerId(ad.id)):
+            return
         entry = self._know(WorkerId(ad.id), ad.name, addresses, Way.ANNOUNCED)
         entry.ad = ad
+        if entry.remote is not None and entry.address not in addresses:
+            entry.remote.link.watch(WAITING)  # it may have begun anew elsewhere: find out soon
         self._dispatcher.tell(WorkerAnnounced(worker=WorkerId(ad.id)))
         entry.wake.set()
 
@@ -167,8 +194,8 @@ class Roster:
 
     def _told(self, peers: Iterable[PeerInfo]) -> None:
         for peer in peers:
-            addresses = {Address(host, peer.port) for host in peer.addresses if "%" not in host}
-            if addresses:
+            addresses = {Address(host, peer.port) for host in peer.addresses if _is_numeric(host)}
+            if addresses and _ID.fullmatch(peer.id) and not self._full(WorkerId(peer.id)):
                 self._know(WorkerId(peer.id), printable(peer.name), addresses, Way.TOLD)
 
     def _know(self, worker: WorkerId | None, name: str, addresses: set[Address], way: Way) -> Entry:
@@ -182,6 +209,10 @@ class Roster:
             entry.ways.add(way)
             entry.addresses = set(addresses) | entry.addresses if way is not Way.ANNOUNCED else set(addresses)
         return entry
+
+    def _full(self, worker: WorkerId) -> bool:
+        """Return whether there is no room for ``worker``, unless it is known already."""
+        return len(self._entries) >= MAX_ENTRIES and self._by_id(worker) is None
 
     def _by_id(self, worker: WorkerId | None) -> Entry | None:
         return next((entry for entry in self._entries if entry.id == worker), None)
@@ -206,8 +237,11 @@ class Roster:
                     entry.ways.discard(Way.TOLD)
                     if isinstance(error, NotServed):
                         retry = LONGEST_RETRY_S
-                if entry.id is not None and self._by_id(entry.id) is not entry:
-                    return  # the same worker, known twice
+                except Exception:
+                    _log.exception("a bug: the connection to %r is given up for now", entry.name)
+                    entry.trouble = "something unexpected happened; the agent's log says what"
+                    self._disconnect(entry, fault=True)
+                    retry = LONGEST_RETRY_S
                 if entry.ways:
                     await self._pause(entry, retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
@@ -245,26 +279,42 @@ class Roster:
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 greeting = await remote.greeted
-        except TimeoutError:
-            remote.link.lose(InfraError("the worker did not greet"))
-            raise InfraError(f"{address} accepts connections and says nothing") from None
-        self._greeted(entry, remote, greeting, address)
+            self._greeted(entry, remote, greeting, address)
+        except BaseException as error:
+            remote.link.lose(InfraError("this is not the worker that was looked for"))
+            if not isinstance(error, NotServed) and len(entry.addresses) > 1:
+                entry.addresses.discard(address)  # the next attempt takes another
+            if isinstance(error, TimeoutError):
+                raise InfraError(f"{address} accepts connections and says nothing") from None
+            raise
         for message in early:
             news(message)
 
     def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, address: Address) -> None:
+        if not _ID.fullmatch(greeting.id):
+            raise InfraError(f"{address} does not say who it is")
+        if entry.id not in (None, greeting.id) and len(entry.addresses) > 1:
+            raise InfraError(f"{address} leads to another worker")
         other = self._by_id(WorkerId(greeting.id))
         if other is not None and other is not entry:
             other.ways |= entry.ways
             other.addresses |= entry.addresses
-            entry.id = other.id
+            entry.ways.clear()
             remote.link.lose(InfraError("the same worker under another address"))
+            other.wake.set()
+            if other.remote is not None:
+                other.remote.link.watch(WAITING)  # is that connection still the one to keep?
             return
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
         entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
         _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
         self._dispatcher.tell(
-            WorkerJoined(worker=entry.id, name=entry.name, slots=greeting.slots, offers=offers_of(greeting.compilers))
+            WorkerJoined(
+                worker=entry.id,
+                name=entry.name,
+                slots=min(greeting.slots, MAX_SLOTS),
+                offers=offers_of(greeting.compilers),
+            )
         )
         self._remember()
 
@@ -287,7 +337,7 @@ class Roster:
             case Load():
                 change = WorkerChanged(
                     worker=entry.id,
-                    slots=message.slots,
+                    slots=min(message.slots, MAX_SLOTS),
                     running=message.running,
                     queued=message.queued,
                     draining=message.draining,

@@ -48,7 +48,7 @@ class Advertiser:
         self._info = info
 
     async def goodbye(self) -> None:
-        """Take the announcement back."""
-        if self._info is not None:
-            await self._responder.async_unregister_service(self._info)
-            self._info = None
+        """Take the announcement back; returns when everybody has been told (a quarter of a second)."""
+        info, self._info = self._info, None
+        if info is not None:
+            await (await self._responder.async_unregister_service(info))

@@ -30,7 +30,7 @@ class Browser:
         self._on_ad = on_ad
         self._on_gone = on_gone
         self._ids: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._browser: AsyncServiceBrowser | None = None
 
     def start(self) -> None:
@@ -39,21 +39,36 @@ class Browser:
 
     async def stop(self) -> None:
         """Stop listening."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._browser is not None:
             await self._browser.async_cancel()
 
     def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        under_way = self._tasks.pop(name, None)
+        if under_way is not None:
+            under_way.cancel()  # what it would find is no longer true
         if state_change is ServiceStateChange.Removed:
-            worker = self._ids.pop(name, None)
-            if worker is not None and worker not in self._ids.values():
-                self._on_gone(worker)
+            self._forget(name)
             return
-        task = asyncio.ensure_future(self._resolve(zeroconf, name))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[name] = asyncio.ensure_future(self._resolve_safely(zeroconf, name))
+
+    def _forget(self, name: str) -> None:
+        worker = self._ids.pop(name, None)
+        if worker is not None and worker not in self._ids.values():
+            self._on_gone(worker)
+
+    async def _resolve_safely(self, zeroconf: Zeroconf, name: str) -> None:
+        """Whatever an announcement holds, the next one is heard."""
+        try:
+            await self._resolve(zeroconf, name)
+        except Exception:
+            _log.exception("a bug: an announcement could not be dealt with instance=%r", name)
+        finally:
+            if self._tasks.get(name) is asyncio.current_task():
+                del self._tasks[name]
 
     async def _resolve(self, zeroconf: Zeroconf, name: str) -> None:
         info = AsyncServiceInfo(SERVICE_TYPE, name)
@@ -65,5 +80,7 @@ class Browser:
         if ad is None or not addresses:
             _log.info("announcement not understood instance=%r", name)
             return
+        if self._ids.get(name, ad.id) != ad.id:
+            self._forget(name)
         self._ids[name] = ad.id
         self._on_ad(ad)

@@ -56,7 +56,10 @@ def all_interfaces() -> tuple[Interface, ...]:
     """Return every interface that has an address."""
     found = []
     for name in netifaces.interfaces():
-        families = netifaces.ifaddresses(name)
+        try:
+            families = netifaces.ifaddresses(name)
+        except (OSError, ValueError):
+            continue  # it has just vanished
         v4 = tuple(row["addr"] for row in families.get(netifaces.InterfaceType.AF_INET, []) if row.get("addr"))
         v6 = tuple(
             row["addr"].partition("%")[0]

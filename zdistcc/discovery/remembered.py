@@ -28,7 +28,7 @@ def load(path: Path) -> list[Remembered]:
     """Return what is remembered, the latest first; nothing when the file is missing or damaged."""
     try:
         workers = msgspec.json.decode(path.read_bytes(), type=list[Remembered])
-    except (OSError, msgspec.MsgspecError, ValueError):
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         return []
     return sorted(workers, key=lambda worker: -worker.seen)[:MAX_REMEMBERED]
 

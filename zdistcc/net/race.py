@@ -74,8 +74,7 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
     async def attempt(address: Address, delay: float) -> tuple[socket.socket, Address] | None:
         await asyncio.sleep(delay)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await _open(loop, address), address
+            return await _open(loop, address), address
         except (OSError, ValueError, OverflowError) as error:  # timeouts, and what an announcement may hold
             causes[address] = getattr(error, "strerror", None) or str(error) or "no answer"
             return None
@@ -101,17 +100,26 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
 
 
 async def _open(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
+    """A name may have several addresses, of which IPv6's often come first and lead nowhere: they share the time."""
     # Not loop.getaddrinfo and loop.sock_connect: uvloop's lose the scope of a link-local address.
-    infos = await asyncio.to_thread(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, target = infos[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        await _connected(loop, sock, target)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        infos = await asyncio.to_thread(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
+    trouble: Exception = OSError("no address")
+    for family, kind, protocol, _, target in infos[:MAX_ADDRESSES]:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S / len(infos)):
+                await _connected(loop, sock, target)
+        except OSError as error:  # timeouts among them
+            sock.close()
+            trouble = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise trouble
 
 
 async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket, target: Any) -> None:

@@ -86,12 +86,14 @@ class Scheduler:
         self._local_waiting: deque[Ticket] = deque()
         self._offers: dict[tuple[WorkerId, Need], Offer | Mismatch | None] = {}
         self._now = 0.0
+        self._sent_here = 0
 
     # --- the one way in -------------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take a fact; return what is to be done.  ``now`` in seconds of a clock that never goes back."""
         self._now = now
+        self._sent_here = 0
         match event:
             case WorkerJoined():
                 self._workers[event.worker] = WorkerView(
@@ -189,8 +191,9 @@ class Scheduler:
         free = [worker for worker in untried if self.eligible_now(worker, now)]
         if free:
             return self._grant(number, min(free, key=lambda worker: (self._policy.rank(self._workers[worker]), worker)))
-        idle_here = len(self._local_held) < self._local_slots
-        if now - job.since >= WAIT_LIMIT_S and idle_here:
+        idle_here = self._local_slots - len(self._local_held) - self._sent_here
+        if now - job.since >= WAIT_LIMIT_S and idle_here > 0:
+            self._sent_here += 1
             return self._run_locally(number, Reason.WORKERS_BUSY)
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -53,6 +54,7 @@ def open_store(config: Config, env: Mapping[str, str]) -> Path:
     directory = Path(config.store) if config.store else paths.cache_dir(env, config.cache_dir) / "zdistccd"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _take(directory)
         shutil.rmtree(directory / "jobs", ignore_errors=True)
         (directory / "jobs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
@@ -60,6 +62,18 @@ def open_store(config: Config, env: Mapping[str, str]) -> Path:
             f"the store {directory} cannot be used: {error.strerror}; choose another with --store"
         ) from error
     return directory
+
+
+def _take(directory: Path) -> None:
+    """Hold the store until this process ends: a second worker would delete the first one's jobs and share its id."""
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(f"another zdistccd uses the store {directory}; choose another with --store") from None
+    except OSError:
+        os.close(handle)  # a file system without locks
 
 
 def worker_id(directory: Path) -> str:
@@ -224,8 +238,11 @@ class Daemon:
     async def _keep_compilers_fresh(self, advertiser: Advertiser | None) -> None:
         while True:
             await asyncio.sleep(COMPILERS_INTERVAL_S)
-            if await self._look_for_compilers() and advertiser is not None and self._watched is not None:
-                await advertiser.announce(advertised(self.worker, self._watched, self.port))
+            try:
+                if await self._look_for_compilers() and advertiser is not None and self._watched is not None:
+                    await advertiser.announce(advertised(self.worker, self._watched, self.port))
+            except Exception:
+                _log.exception("a bug: the compilers could not be looked at; what was known is still offered")
 
     # --- leaving --------------------------------------------------------------------------------
 
