@@ -70,7 +70,6 @@ def test_what_may_not_fall_back_has_an_exit_code() -> None:
         Reason.WORKERS_FAILED,
         Reason.WORKERS_BUSY,
         Reason.WORKER_REFUSED,
-        Reason.PREPROCESSING_FAILED,
         Reason.OUTPUT_NOT_WRITTEN,
         Reason.INTERNAL,
     }

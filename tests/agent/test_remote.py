@@ -47,7 +47,7 @@ def compile_with(answer: Callable[[FakeVisit, int], None], *, eager: bool = True
     async def main() -> Answer:
         async with connected(on_job(answer)) as (remote, _):
             job, bodies = job_of(b"text", eager=eager)
-            return await asyncio.wait_for(remote.compile(job, (bodies or [b"text"])[0]), 5)
+            return await asyncio.wait_for(remote.compile_text(job, (bodies or [b"text"])[0]), 5)
 
     return run(main())
 
@@ -108,13 +108,13 @@ def test_a_worker_that_vanishes_ends_every_job() -> None:
     async def main() -> None:
         async with connected(None) as (remote, worker):
             job, bodies = job_of(b"text")
-            tasks = [asyncio.ensure_future(remote.compile(job, bodies[0])) for _ in range(5)]
+            tasks = [asyncio.ensure_future(remote.compile_text(job, bodies[0])) for _ in range(5)]
             await until(lambda: len(worker.visits[0].heard_of(Job)) == 5, "all have come")
             worker.visits[0].link.lose(InfraError("unplugged"))
             ends = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(end, InfraError) and not isinstance(end, Refused) for end in ends)
             with pytest.raises(InfraError):
-                await remote.compile(job, bodies[0])
+                await remote.compile_text(job, bodies[0])
 
     run(main())
 
@@ -126,7 +126,7 @@ def test_a_cancelled_job_is_cancelled_there_and_its_late_result_ignored() -> Non
         script = on_job(lambda visit, stream: late.append(lambda: visit.link.send(result, stream, bodies)))
         async with connected(script) as (remote, worker):
             job, texts = job_of(b"text")
-            task = asyncio.ensure_future(remote.compile(job, texts[0]))
+            task = asyncio.ensure_future(remote.compile_text(job, texts[0]))
             await until(lambda: late, "the job has come")
             task.cancel()
             late[0]()
@@ -145,7 +145,7 @@ def test_a_cancellation_that_crosses_the_end_is_a_cancellation(answer: str) -> N
     async def main() -> None:
         async with connected(None) as (remote, worker):
             job, texts = job_of(b"text")
-            task = asyncio.ensure_future(remote.compile(job, texts[0]))
+            task = asyncio.ensure_future(remote.compile_text(job, texts[0]))
             await until(lambda: worker.visits[0].heard_of(Job), "the job has come")
             (stream,) = remote._pending
             core = worker.visits[0].link.connection
@@ -170,7 +170,7 @@ def test_a_job_too_large_to_be_told_is_nobody_s_fault() -> None:
             job, texts = job_of(b"text")
             for args in ((b"-D" + b"x" * 200_000,), (b"-O2",) * 20_000, (b"x" * 100_000,) * 50):
                 with pytest.raises(Refused) as caught:
-                    await remote.compile(messages.msgspec.structs.replace(job, args=args), texts[0])
+                    await remote.compile_text(messages.msgspec.structs.replace(job, args=args), texts[0])
                 assert caught.value.refusal.code is RefusalCode.ARGUMENTS
             assert not remote.link.lost
 
@@ -213,7 +213,7 @@ def test_supply_follows_need() -> None:
     async def main() -> None:
         async with connected(script) as (remote, _):
             job, _ = job_of(b"text", eager=False)
-            assert (await remote.compile(job, b"text")).outputs == (b"object",)
+            assert (await remote.compile_text(job, b"text")).outputs == (b"object",)
 
     run(main())
 

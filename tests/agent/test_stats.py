@@ -15,7 +15,9 @@ def test_shape_and_sums() -> None:
         "reasons": {},
         "bytes": {"sent": 0, "received": 0},
         "workers": {},
+        "fell_through": {},
     }
+    stats.fell(Reason.DATE_OR_TIME)
     stats.remote("preprocessed", "w2")
     stats.remote("preprocessed", "w1")
     stats.local(Reason.LINK)
@@ -24,4 +26,5 @@ def test_shape_and_sums() -> None:
     assert answer["jobs"] == {"remote": 2, "local": 1, "failed": 1}
     assert answer["modes"] == {"headers": 0, "preprocessed": 2, "local": 1}
     assert answer["reasons"] == {"abandoned": 1, "link": 1}
+    assert answer["fell_through"] == {"date-or-time": 1}
     assert list(answer["workers"]) == ["w1", "w2"] and answer["bytes"] == {"sent": 7, "received": 8}

@@ -96,15 +96,15 @@ def test_ipv6_with_a_scope_in_numbers() -> None:
     run(main())
 
 
-def test_a_name_with_several_addresses() -> None:
+def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """IPv6 often comes first, and the worker may be reached by IPv4 only."""
 
-    async def resolve(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+    def resolve(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
         v6 = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port, 0, 0))
         return [v6, (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
 
     async def main() -> None:
-        asyncio.get_running_loop().getaddrinfo = resolve  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         for host in ("127.0.0.1", "::1"):
             async with server_at(host) as port:
                 assert await reach(Address("box", port)) == Address("box", port)
