@@ -348,7 +348,7 @@ SPELLINGS = [
     Case(
         name="odd-names",
         command="CC -g3 -MD -MP -o out.o -c",
-        words=("with space/$dollar #hash.c".encode(), b"-Iwith space", b"-I", b"\xfe\xff"),
+        words=(b"with space/$dollar #hash.c", b"-Iwith space", b"-I", b"\xfe\xff"),
         files={
             "with space/$dollar #hash.c": '#include "a b.h"\n#include <$x.h>\n#include "ha#sh.h"\n#include <\u00fc.h>\n'
             '#include "back\\slash.h"\n#include <raw.h>\nconst char *v = __FILE__;\n',
@@ -534,7 +534,7 @@ SPELLINGS = [
         name="line-directives",
         command="CC -O2 -g3 -Wall -c TOP/m.c",
         files={
-            "m.c": '#line 10 "gen.y"\nint unused(void) { int a; return 1; }\n#line 3 "/abs/gen.l"\nint b(void) { int c; }\n',
+            "m.c": '#line 10 "gen.y"\nint f(void) { int a; return 1; }\n#line 3 "/abs/gen.l"\nint b(void) { int c; }\n',
         },
     ),
     Case(
