@@ -534,7 +534,7 @@ SPELLINGS = [
         name="line-directives",
         command="CC -O2 -g3 -Wall -c TOP/m.c",
         files={
-            "m.c": '#line 10 "gen.y"\nint unused(void) { int a; return 1; }\n#line 3 "/abs/gen.l"\nint b(void) { int c; }\n',
+            "m.c": '#line 10 "gen.y"\nint f(void) { int a; return 1; }\n#line 3 "/abs/gen.l"\nint b(void) { int c; }\n',
         },
     ),
     Case(

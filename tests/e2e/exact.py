@@ -15,9 +15,7 @@ from pathlib import Path
 
 from tests.e2e.farm import LAUNCHER, Farm
 
-_ENDED = re.compile(
-    r"job=\d+ (?:remote worker='(?P<worker>[^']*)' mode=(?P<mode>\w+)|local reason=(?P<reason>[\w-]+) detail=(?P<detail>.*))"
-)
+_ENDED = re.compile(r"job=\d+ (?:remote worker='(?P<worker>[^']*)' mode=(?P<mode>\w+)|local reason=(?P<reason>[\w-]+))")
 Files = Mapping[str | bytes, str | bytes]
 Words = Sequence[str | bytes | Path]
 

@@ -2,7 +2,8 @@
 
 A compiler that works in a tree names files below its root, and breaks lines by the length of those names.  Here the
 root is removed and the lines are broken anew, by the rules of each family's writer: GCC breaks before column 72
-(libcpp's mkdeps), Clang before 75 with room for the backslash (its DependencyFile).
+(libcpp's mkdeps), Clang before 75 with room for the backslash (its DependencyFile).  Targets are the client's own text
+and stay as they are, their breaks included.
 
 Must not know: files.  The root must hold no character that make escapes; the store sees to it.
 """
@@ -15,7 +16,7 @@ from zdistcc.toolchain.identity import Family
 
 _GCC_COLUMNS = 72
 _CLANG_COLUMNS = 75
-_WORD = re.compile(rb"(?:\\[\s\S]|[^\s\\])+")
+_WORD = re.compile(rb"(?:\\[\s\S]|[^ \n\\])+")
 _ESCAPES = re.compile(rb"\\([ #])|\$(\$)")
 
 
@@ -24,12 +25,15 @@ def as_on_client(text: bytes, root: bytes, family: Family) -> bytes:
     if not text or root not in text:
         return text
     rule, newline, rest = _first_rule(text)
-    targets, colon, sources = rule.partition(b": ")
+    # the last one: a target may hold blanks and colons, in a name a blank is escaped
+    targets, colon, sources = rule.rpartition(b": ")
     if not colon:
         return text.replace(root, b"")
-    names = [name.replace(root, b"") for name in _words(sources)]
+    names = [name.replace(root, b"") for name in _WORD.findall(sources.replace(b"\\\n", b" "))]
     break_lines = _clang if family is Family.CLANG else _gcc
-    return break_lines(_words(targets), names) + newline + rest.replace(root, b"")
+    head = targets + b":"
+    column = len(head) - 1 - head.rfind(b"\n")
+    return head + break_lines(column, names) + newline + rest.replace(root, b"")
 
 
 def _first_rule(text: bytes) -> tuple[bytes, bytes, bytes]:
@@ -44,43 +48,19 @@ def _first_rule(text: bytes) -> tuple[bytes, bytes, bytes]:
         position = end + 1
 
 
-def _words(text: bytes) -> list[bytes]:
-    return _WORD.findall(text.replace(b"\\\n", b" "))
-
-
-def _gcc(targets: list[bytes], names: list[bytes]) -> bytes:
+def _gcc(column: int, names: list[bytes]) -> bytes:
     out = bytearray()
-    column = 0
-    for index, name in enumerate([*targets, *names]):
-        if index == len(targets):
-            out += b":"
-            column += 1
-        if column:
-            if column + len(name) > _GCC_COLUMNS:
-                out += b" \\\n"
-                column = 0
-            out += b" "
-            column += 1
-        out += name
-        column += len(name)
+    for name in names:
+        if column + len(name) > _GCC_COLUMNS:
+            out += b" \\\n"
+            column = 0
+        out += b" " + name
+        column += 1 + len(name)
     return bytes(out)
 
 
-def _clang(targets: list[bytes], names: list[bytes]) -> bytes:
+def _clang(column: int, names: list[bytes]) -> bytes:
     out = bytearray()
-    column = 0
-    for target in targets:
-        if not column:
-            column = len(target)
-        elif column + len(target) + 2 > _CLANG_COLUMNS:
-            column = len(target) + 2
-            out += b" \\\n  "
-        else:
-            column += len(target) + 1
-            out += b" "
-        out += target
-    out += b":"
-    column += 1
     for name in names:
         length = len(_ESCAPES.sub(rb"\1\2", name))
         if column + length + 3 > _CLANG_COLUMNS:
