@@ -134,7 +134,10 @@ class Reason(enum.Enum):
         "the local preprocessor found an error, which the local compile shows",
     )
     REMOTE_ERROR = ("remote-error", "the remote compiler found an error, which the local compile shows")
-    REMOTE_WARNING = ("remote-warning", "a warning depends on comments, which preprocessed text has lost")
+    REMOTE_WARNING = (
+        "remote-warning",
+        "a warning about preprocessed text may not be what the local compiler says of the source",
+    )
     OUTPUT_NOT_WRITTEN = ("output-not-written", "the object could not be written; the local compile says why")
     ABANDONED = ("abandoned", "the compile command ended before its job did")
     INTERNAL = ("internal", "something unexpected happened in zdistcc; its log says what")

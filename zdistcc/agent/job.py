@@ -348,7 +348,12 @@ class JobRun:
                 return Here(reason=Reason.REMOTE_ERROR, detail=worker)
             self._farm.stats.remote(mode, worker)
             return Done(status=result.status, stdout=result.stdout, stderr=stderr)
-        if text is not None and _NEEDS_COMMENTS in result.stderr and self._config.fallback:
+        exact = self._config.fidelity is Fidelity.EXACT
+        if (
+            text is not None
+            and self._config.fallback
+            and (result.stderr if exact else _NEEDS_COMMENTS in result.stderr)
+        ):
             return Here(reason=Reason.REMOTE_WARNING, detail=worker)
         made = dict(zip((output.kind for output in result.outputs), answer.outputs, strict=True))
         wanted = {"object": plan.output}
