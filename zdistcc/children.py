@@ -84,6 +84,14 @@ def _limit(pid: int, limits: Limits) -> None:
             os.setpriority(os.PRIO_PROCESS, pid, limits.nice)
 
 
+def raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system gives unasked: each waiting launcher and each connection needs one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def kill_group(pid: int) -> None:
     """Kill the process group that :func:`run` started for ``pid``."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -26,6 +26,7 @@ from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
+from zdistcc.children import raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.browse import Browser
@@ -226,6 +227,7 @@ def run(listener: socket.socket, path: str) -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     inode = os.stat(path).st_ino
+    raise_descriptor_limit()
 
     async def live() -> None:
         agent = Agent(settings, env)

@@ -32,6 +32,8 @@ from zdistcc.worker.vet import Order, TreeOrder
 _STAGE_WORDS: Final = {Stage.OBJECT: b"-c", Stage.ASSEMBLY: b"-S"}
 _OUTPUT_NAMES: Final = {Stage.OBJECT: b"out.o", Stage.ASSEMBLY: b"out.s"}
 _MAP: Final = b"-prefix-map="
+DISK_RESERVE_BYTES: Final = 8 << 20
+"""With less room than this on the worker's disk, a failure says nothing about the source."""
 _DEPFILE: Final = b"out.d"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
 
@@ -134,7 +136,7 @@ async def execute_text(
             limits=limits,
             umask=0o077,
         )
-        _mind_limits(ended, limits)
+        _mind_limits(ended, limits, scratch)
         output = _read(os.path.join(scratch, _OUTPUT_NAMES[order.stage])) if ended.ok else b""
         return Made(ended=ended, outputs=(("object", output),) if ended.ok else ())
 
@@ -156,7 +158,7 @@ async def execute_tree(
             limits=limits,
             umask=0o077,
         )
-        _mind_limits(ended, limits)
+        _mind_limits(ended, limits, scratch)
         ended = replace(ended, stdout=ended.stdout.replace(root, b""), stderr=ended.stderr.replace(root, b""))
         outputs: list[tuple[str, bytes]] = []
         if ended.ok:
@@ -223,7 +225,9 @@ def _read(path: bytes) -> bytes:
         return file.read()
 
 
-def _mind_limits(ended: Ended, limits: Limits) -> None:
+def _mind_limits(ended: Ended, limits: Limits, scratch: bytes) -> None:
+    if not ended.ok and _is_full(scratch):
+        raise InfraError("the worker's disk is full")
     if ended.timed_out:
         raise Exceeded(f"the compiler ran for more than {limits.seconds:g} s")
     killed = os.WTERMSIG(ended.status) if os.WIFSIGNALED(ended.status) else 0
@@ -231,3 +235,9 @@ def _mind_limits(ended: Ended, limits: Limits) -> None:
         raise Exceeded(f"the compiler wrote more than {limits.output} bytes")
     if killed == signal.SIGKILL:
         raise Exceeded("the compiler was killed, most likely for want of memory")
+
+
+def _is_full(directory: bytes) -> bool:
+    """Whether a compiler that failed there may have failed for want of room."""
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize < DISK_RESERVE_BYTES

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from zdistcc import __version__, paths
-from zdistcc.children import Limits
+from zdistcc.children import Limits, raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.advert import AdCompiler, WorkerAd, printable
@@ -273,6 +273,7 @@ def log_to_stderr(level: str) -> None:
 def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
     """Run a worker until it is told to leave; :class:`UserError` when it cannot start."""
     log_to_stderr(config.log)
+    raise_descriptor_limit()
     with contextlib.suppress(ImportError):
         import uvloop
 
