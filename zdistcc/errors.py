@@ -59,6 +59,7 @@ class Reason(enum.Enum):
     LINK = ("link", "the command links")
     PREPROCESS_ONLY = ("preprocess-only", "the command only preprocesses or lists dependencies")
     QUERY = ("query", "the command asks the compiler about itself or shows what it runs")
+    LINKER_WORDS = ("linker-words", "the compiler remarks on options for the linker that it has no use for")
     NO_INPUT = ("no-input", "the command names no source file")
     SEVERAL_INPUTS = ("several-inputs", "the command names several inputs")
     STDIN_INPUT = ("stdin-input", "the source is read from standard input")

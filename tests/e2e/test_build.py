@@ -96,13 +96,22 @@ def test_cmake_with_ninja(farm: Farm, project: Path) -> None:
 
 
 @pytest.mark.parametrize("flags", ["-g", "-g -gno-column-info", "-flto -frandom-seed=toolbox"])
-def test_source_locations_stay_here_by_default(farm: Farm, project: Path, flags: str) -> None:
+def test_source_locations_do_not_travel_as_text(farm: Farm, project: Path, flags: str) -> None:
     """Without columns too: GCC's line table of `*a = NULL, *b = NULL` depends on more than lines."""
+    theirs = make(farm, project, f"OPT=-O2 {flags}", *FEW)
+    with counted(farm) as jobs:
+        ours = make(farm, project, f"OPT=-O2 {flags}", *FEW, before="zdistcc ", ZDISTCC_MODE="preprocessed")
+    assert differing(ours, theirs) == []
+    assert (jobs.remote, jobs.reasons) == (0, {"source-columns": len(FEW)})
+
+
+@pytest.mark.parametrize("flags", ["-g", "-g3"])
+def test_source_locations_travel_with_the_sources(farm: Farm, project: Path, flags: str) -> None:
     theirs = make(farm, project, f"OPT=-O2 {flags}", *FEW)
     with counted(farm) as jobs:
         ours = make(farm, project, f"OPT=-O2 {flags}", *FEW, before="zdistcc ")
     assert differing(ours, theirs) == []
-    assert (jobs.remote, jobs.reasons) == (0, {"source-columns": len(FEW)})
+    assert (jobs.remote, jobs.reasons) == (len(FEW), {})
 
 
 def test_debug_information_of_equal_code_may_travel(farm: Farm, project: Path) -> None:

@@ -243,7 +243,7 @@ def test_dependencies_in_the_kernels_form() -> None:
         ("-gdwarf-4", True, False, False),
         ("-gline-tables-only", True, False, False),
         ("-gz -gno-record-gcc-switches -gpubnames", False, True, True),
-        ("-g -gno-column-info", True, True, False),
+        ("-g -gno-column-info", True, False, False),
         ("-g -gno-column-info -gcolumn-info", True, False, False),
         ("-fsanitize=address", False, False, False),
         ("-flto", False, False, True),

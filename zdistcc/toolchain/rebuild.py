@@ -75,14 +75,15 @@ def headers_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes
         words += [b"-MP"] if inv.depfile.phony else []
         for target in inv.depfile.targets:
             words.append((b"-MQ" if target.quoted else b"-MT") + target.name)
+    after_input = False
     for arg in inv.args:
         row = arg.row
+        after_input |= row is None
         if row is None or _replaced(arg, inv):
             continue
-        if row.effect is Effect.DRIVER and row.mark is Mark.SEARCH:
-            return Undistributable(Reason.COMPILER_PROGRAMS, arg.words[0])
-        if _records_places(arg, inv):
-            return Undistributable(Reason.TREE_LEAKED, arg.words[0])
+        reason = _not_in_a_tree(arg, inv, after_input)
+        if reason is not None:
+            return Undistributable(reason, arg.words[0])
         if row.mark is Mark.PASSTHROUGH:
             for word in passthrough([arg]):
                 # not as -Wp,WORD: a word of -Xpreprocessor may hold a comma
@@ -90,6 +91,18 @@ def headers_args(inv: Invocation, *, native: Sequence[bytes] = ()) -> list[bytes
         elif row.effect is Effect.PREPROCESS or row.effect in _KEPT_REMOTELY:
             words += marked(arg)
     return words
+
+
+def _not_in_a_tree(arg: Arg, inv: Invocation, after_input: bool) -> Reason | None:
+    """Why an option keeps a job's sources from being compiled in a tree."""
+    assert arg.row is not None
+    if arg.row.effect is Effect.LANGUAGE and after_input:  # drivers have something to say about that
+        return Reason.UNSUPPORTED_LANGUAGE
+    if arg.row.effect is Effect.LINK and inv.family is Family.CLANG:
+        return Reason.LINKER_WORDS
+    if arg.row.effect is Effect.DRIVER and arg.row.mark is Mark.SEARCH:
+        return Reason.COMPILER_PROGRAMS
+    return Reason.TREE_LEAKED if _records_places(arg, inv) else None
 
 
 def _records_places(arg: Arg, inv: Invocation) -> bool:
