@@ -74,6 +74,7 @@ class Link(asyncio.Protocol):
         self._ping_sent_at = 0.0
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._tick_due = 0.0
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Link(asyncio.Protocol):
             self._timer = None
         if watch is not None:
             self._last_heard = self._loop.time()
-            self._timer = self._loop.call_later(watch.ping_s, self._tick)
+            self._plan_tick(watch)
 
     def lose(self, cause: InfraError) -> None:
         """Give the link up; the handler hears of it once."""
@@ -204,10 +205,16 @@ class Link(asyncio.Protocol):
 
     def _tick(self) -> None:
         assert self._watch is not None
+        # what was busy for long was deaf meanwhile: that is not the peer's silence
+        self._last_heard += max(0.0, self._loop.time() - self._tick_due)
         silence = self._loop.time() - self._last_heard
         if silence > self._watch.silence_s:
             self._timer = None
             self.lose(LinkLost(f"nothing was heard for {silence:.1f} s"))
             return
         self.ping()
-        self._timer = self._loop.call_later(self._watch.ping_s, self._tick)
+        self._plan_tick(self._watch)
+
+    def _plan_tick(self, watch: Watch) -> None:
+        self._tick_due = self._loop.time() + watch.ping_s
+        self._timer = self._loop.call_at(self._tick_due, self._tick)
