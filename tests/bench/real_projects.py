@@ -42,7 +42,11 @@ _CMAKE = (
     ' -DCMAKE_CXX_COMPILER_LAUNCHER="$LAUNCH" '
 )
 PROJECTS = {
-    "lua": Project(directory="lua5*", build='make -C src -j3 a CC="$LAUNCH $WITH_C" MYCFLAGS="$OPTIONS -fPIC"'),
+    # its own makefile goes by way of libtool
+    "lua": Project(
+        directory="lua5*",
+        build="cd src; ls l*.c | xargs -P3 -I@ $LAUNCH $WITH_C $OPTIONS -Wall -fPIC -DLUA_USE_LINUX -MD -c @",
+    ),
     "hello": Project(
         directory="hello-*",
         configure='./configure -q CC="$WITH_C" CFLAGS="$OPTIONS"',
