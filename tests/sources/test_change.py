@@ -247,3 +247,11 @@ def test_reading_verifies(project: Project) -> None:
     assert project.index.read(file) is None
     (project.root / "main.c").unlink()
     assert project.index.read(file) is None
+
+
+def test_a_search_directory_that_went_before_the_compiler_was_asked(project: Project) -> None:
+    """Another job's search path has made it known; this one's says that it is not there."""
+    project.settle()
+    shutil.rmtree(project.root / "inc")
+    write(project.root, {"sys/b.h": "int other;\n"})
+    assert "sys/b.h" in project.names(project.request(words=(b"-DANOTHER_SEARCH_PATH",)))

@@ -123,3 +123,33 @@ def test_lists_that_no_client_of_ours_sends(compiler: str, args: list[bytes | Pa
 def test_clang_is_not_given_a_toolchain() -> None:
     sent: list[bytes | PathWord] = [PathWord(b"--gcc-toolchain=", b"/x")]
     assert isinstance(vet_headers(sent, family=Family.CLANG), Refused)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "line", "word"),
+    [
+        ("gcc", "-flto -c x.c", b"-flto"),
+        ("gcc", "-O2 -flto=auto -c x.c", b"-flto=auto"),
+        ("gcc", "-fsanitize=address -c x.cc", b"-fsanitize=address"),
+        ("clang", "-fsanitize=undefined -xc++ -c x.c", b"-fsanitize=undefined"),
+        ("clang", "-g -c a.S", b"-g"),
+        ("gcc", "-g -ffile-prefix-map==/x -c x.c", b"-ffile-prefix-map==/x"),
+    ],
+)
+def test_what_would_name_the_tree_is_not_shipped(compiler: str, line: str, word: bytes) -> None:
+    found = rebuild.headers_args(read(compiler, line.encode().split()), native=())
+    assert found == Undistributable(Reason.TREE_LEAKED, word)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "line"),
+    [
+        ("gcc", "-fsanitize=address -c x.c"),
+        ("gcc", "-fsanitize=thread -c x.cc"),
+        ("clang", "-flto -c x.c"),
+        ("clang", "-g0 -c a.S"),
+        ("gcc", "-g -c a.S"),
+    ],
+)
+def test_what_names_no_tree_is_shipped(compiler: str, line: str) -> None:
+    assert not isinstance(rebuild.headers_args(read(compiler, line.encode().split()), native=()), Undistributable)

@@ -98,7 +98,9 @@ class Sources:
         waiting = {digest: loop.create_future() for digest in digests}
         self._arriving |= waiting
         try:
-            for digest, data in (await fetch(digests)).items():
+            for number, (digest, data) in enumerate((await fetch(digests)).items()):
+                if number % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
                 self.blobs.put(digest, data)
         finally:
             for digest, future in waiting.items():
