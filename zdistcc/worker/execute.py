@@ -32,6 +32,7 @@ from zdistcc.worker.vet import Order, TreeOrder
 _STAGE_WORDS: Final = {Stage.OBJECT: b"-c", Stage.ASSEMBLY: b"-S"}
 _OUTPUT_NAMES: Final = {Stage.OBJECT: b"out.o", Stage.ASSEMBLY: b"out.s"}
 _DEPFILE: Final = b"out.d"
+SCRATCH_PREFIX: Final = "job-"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
 
 
@@ -189,11 +190,18 @@ def _written_beside(order: TreeOrder, root: bytes) -> Iterator[dict[str, bytes]]
                 os.unlink(path)
 
 
+def sweep(workspace: Path) -> None:
+    """Remove what jobs of a worker that was killed have left; nobody else may use ``workspace``."""
+    for left in workspace.glob(SCRATCH_PREFIX + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _scratch(workspace: Path) -> Iterator[bytes]:
     """A directory for one job; trouble with the disk is the worker's fault, not the job's."""
     try:
-        directory = tempfile.mkdtemp(dir=workspace, prefix="job-").encode()
+        workspace.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted the store
+        directory = tempfile.mkdtemp(dir=workspace, prefix=SCRATCH_PREFIX).encode()
         try:
             yield directory
         finally:
