@@ -39,7 +39,7 @@ ROOMS = {
     "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
     "cli": {
-        *{"errors", "config", "paths", "ui", "agent", "worker", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"errors", "config", "ui", "worker", "sample", "toolchain.families", "toolchain.lookup"},
         *{"wire.control", "launcher.fallback", "launcher.which"},
     },
 }
