@@ -115,7 +115,7 @@ def test_launchers_and_control_agree_on_limits_and_numbers() -> None:
 
 
 def test_stats_without_an_agent_are_those_of_one_that_has_done_nothing() -> None:
-    assert stats._NOTHING == Stats().as_json(0, 0)
+    assert Stats().as_json(0, 0) == stats._NOTHING
 
 
 # --- configuration ---------------------------------------------------------------------------------
