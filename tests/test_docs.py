@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer.main
 
@@ -159,7 +160,7 @@ def test_every_key_is_described_and_no_other() -> None:
             default = {True: "1", False: "0"}.get(key.default, str(key.default))
             if isinstance(key.default, float):
                 default = f"{key.default:g}"
-            if key.name in ("job_memory", "job_output"):
+            if key.name in ("store_size", "job_memory", "job_output"):
                 default = f"{key.default >> 30}G"
             entry = flat.partition(f".It Cm {key.name} ")[2].partition(".It Cm ")[0]
             assert f"Default: {default}." in entry, f"the default of {key.name} is {default}"
@@ -209,12 +210,16 @@ def test_every_structure_within_messages_is_described() -> None:
     structures = {
         name: value
         for name, value in vars(messages).items()
-        if isinstance(value, type) and issubclass(value, messages._Struct) and name not in tops and name != "_Struct"
+        if isinstance(value, type) and issubclass(value, msgspec.Struct) and name not in {*tops, "_Struct"}
     }
     assert set(re.findall(r"^\.Ss (\S+)$", described, re.MULTILINE)) == set(structures)
     for name, structure in structures.items():
-        fields = [words[0] for words in items(subsection(described, name))]
-        assert fields == list(structure.__struct_fields__), name
+        text = subsection(described, name)
+        assert [words[0] for words in items(text)] == list(structure.__struct_fields__), name
+        config = structure.__struct_config__
+        assert text.startswith("An array") is config.array_like, name
+        if config.array_like and config.tag is not None:
+            assert f"An array, with {config.tag} before its fields.\n" in text, name
 
 
 def test_refusals_codecs_replies_and_limits_are_described() -> None:

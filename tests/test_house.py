@@ -31,15 +31,15 @@ ROOMS = {
     "wire": {"errors"},
     "store": {"errors"},
     "toolchain": {"errors"},
-    "sources": {"errors", "toolchain"},
+    "sources": {"errors"},
     "net": {"errors", "wire"},
     "schedule": {"errors", "toolchain.identity"},
-    "discovery": {"errors", "toolchain.identity"},
-    "agent": {*TOP, "net", "discovery", "schedule", "sources", "store", "toolchain", "wire"},
-    "worker": {*TOP, "net", "discovery", "schedule", "sources", "store", "toolchain", "wire"},
+    "discovery": {"errors"},
+    "agent": {*TOP, "net", "discovery", "schedule", "sources", "toolchain", "wire"},
+    "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
     "cli": {
-        *{"errors", "config", "paths", "ui", "agent", "worker", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"errors", "config", "ui", "worker", "sample", "toolchain.families", "toolchain.lookup"},
         *{"wire.control", "launcher.fallback", "launcher.which"},
     },
 }
@@ -50,8 +50,8 @@ HOMES = {
     "netifaces": ("discovery",),
     "typer": ("cli",),
     "rich": ("ui",),
-    "zstandard": ("wire.codecs", "store"),
-    "msgspec": ("wire.messages", "agent", "discovery", "sources", "store"),
+    "zstandard": ("wire.codecs",),
+    "msgspec": ("wire.messages", "agent", "discovery", "sources.cache"),
     "uvloop": ("agent.agent", "worker.main"),
     "hatchling": ("launcher.build",),
     "packaging": ("launcher.build",),
@@ -66,6 +66,11 @@ PURE = (
     "worker.vet",
     "worker.admission",
     "worker.access",
+    "worker.depfile",
+    "sources.model",
+    "sources.scanner",
+    "sources.dependencies",
+    "store.mirror",
     "ui",
     "errors",
 )
@@ -151,6 +156,13 @@ def test_the_table_of_rooms_has_no_dead_rows() -> None:
     assert {module for module in IMPURE if not (ROOT / module.replace(".", "/")).with_suffix(".py").exists()} == set()
 
 
+def test_no_room_may_import_what_it_does_not() -> None:
+    for room, allowed in ROOMS.items():
+        taken = {module for path in MODULES if within(name_of(path), room) for module in own_imports(path)}
+        dead = {place for place in allowed if not any(within(module, place) for module in taken)}
+        assert not dead, f"{room} imports nothing of {dead}"
+
+
 def test_the_map_names_every_room() -> None:
     text = zdistcc.__doc__ or ""
     for room in ROOMS:
@@ -170,6 +182,10 @@ def test_what_does_not_come_with_python_stays_at_home(path: Path) -> None:
 def test_every_home_is_lived_in() -> None:
     used = {module.partition(".")[0] for path in MODULES for module in imports(path)}
     assert set(HOMES) <= used
+    for package, homes in HOMES.items():
+        tenants = {name_of(path) for path in MODULES for module in imports(path) if module.partition(".")[0] == package}
+        for home in homes:
+            assert any(within(tenant, home) for tenant in tenants), f"{home} does not import {package}"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 import zdistcc
 from zdistcc import config
 from zdistcc.agent import job
+from zdistcc.agent.stats import Stats
+from zdistcc.cli import stats
 from zdistcc.cli.app import COMMANDS
 from zdistcc.errors import ExitCode, Reason
 from zdistcc.launcher import fallback
@@ -109,6 +111,10 @@ def test_launchers_and_control_agree_on_limits_and_numbers() -> None:
     assert replies == tuple(control.ReplyKind)
     flags = (fallback.FLAG_TERMINAL, fallback.FLAG_IMPLICIT, fallback.FLAG_MASQUERADE, fallback.FLAG_PYTHON)
     assert flags == tuple(control.LaunchFlag)
+
+
+def test_stats_without_an_agent_are_those_of_one_that_has_done_nothing() -> None:
+    assert Stats().as_json(0, 0) == stats._NOTHING
 
 
 # --- configuration ---------------------------------------------------------------------------------

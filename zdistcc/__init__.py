@@ -9,21 +9,26 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     launcher/      launcher.c (the compiled `zdistcc`), fallback.py (the same contract in bare Python), build hook
     toolchain/     what compilers are, pure: options*, gcc*, clang*, invocation, rebuild, vetting, families*, identity;
                    and what asks the machine: probe, probecache, inventory, lookup
-    sources/       what a job reads: scanner, resolver, closure, index
-    store/         content on disk: blobs (by digest), trees (epochs)
+    sources/       what a job reads: scanner (pure), resolver, closure, world (the disk as last seen), places, replica,
+                   search_probe (asks the compiler), cache, index (the whole)
+    store/         content on disk: blobs (by digest), trees (epochs), mirror (where paths lead; pure), home (layout)
     wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*
     schedule/      who does what, pure: events, decisions, scheduler, policies*, health, snapshot
     discovery/     who is there: advert (TXT <-> WorkerAd, pure), browse, advertise, mdns, interfaces, remembered
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
-    agent/         composition root of the client side; job (one job on one page), plan, roster, dispatch, control
-    worker/        composition root of `zdistccd`; server, session, admission (pure), access (pure), vet (pure), execute
+    agent/         composition root of the client side; job (one job on one page), plan, headers (what is shipped),
+                   epochs, canary, remote (one worker), roster, dispatch, control, outputs
+    worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
+                   depfile (pure), vet (pure), admission (pure), access (pure)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
     ui/            tables (pure rendering of what the agent answers)
     sample/        the project that `zdistcc demo` and the tests compile
 
-Imports point one way: cli -> ui, agent, worker, sample; agent, worker -> net, discovery, schedule, sources,
-store, toolchain, wire; net -> wire; schedule, discovery -> toolchain.identity; wire, toolchain -> errors.  Of the
-launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others, for cli.
+Imports point one way: cli -> ui, worker, sample; agent -> schedule, sources; worker -> store; agent, worker -> net,
+discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; discovery, sources, store, toolchain, wire ->
+errors.  The agent knows no store and the worker no source index: messages are all they share.  The launcher starts the
+agent and cli talks to it through ``wire.control``; neither imports it.  Of the launcher, only ``fallback`` (which
+imports nothing of ours) and ``which`` are there for others, for cli.
 ``tests/test_house.py`` walks them.  This module imports nothing: the agent's start must not pay for a package
 that it may not need.
 """

@@ -141,7 +141,7 @@ KEYS: Final = (
         parse=_choice("exact", "code"),
         default="exact",
         help="exact: objects are byte for byte those of a local compile, or the job stays local. code: code and data "
-        "are identical, columns in debug information may differ.",
+        "are identical, debug information may differ.",
     ),
     Key(
         name="mode",

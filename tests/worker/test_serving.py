@@ -358,7 +358,7 @@ def test_a_killed_compiler_is_a_limit(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_full_or_missing_workspace_is_refused_and_not_fatal(tmp_path: Path) -> None:
+def test_a_workspace_that_cannot_be_used_is_refused_and_not_fatal(tmp_path: Path) -> None:
     place_of_work = tmp_path / "jobs"
 
     async def main() -> None:
@@ -366,9 +366,10 @@ def test_a_full_or_missing_workspace_is_refused_and_not_fatal(tmp_path: Path) ->
         async with shop(place_of_work) as place:
             client = await place.client()
             place_of_work.rmdir()
+            place_of_work.write_bytes(b"in the way")
             end = await client.do(*job_for(QUICK, compiler(GCC)))
             assert isinstance(end, Refuse) and end.code is RefusalCode.INTERNAL
-            place_of_work.mkdir()
+            place_of_work.unlink()
             assert isinstance(await client.do(*job_for(QUICK, compiler(GCC))), Result)
 
     run(main())

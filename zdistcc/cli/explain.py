@@ -56,16 +56,23 @@ def describe(answer: dict[str, Any]) -> str:
         return f"Runs on this machine: {answer['text']}{detail}.  [{answer['reason']}]"
     compiler = answer["compiler"]
     fitting = [row for row in answer["workers"] if row["fits"]]
+    if answer["mode"] == "headers":
+        shipped = f"with its headers ({answer['files']} files)"
+    else:
+        shipped = f"as preprocessed text: {answer['why_not_headers']}"
     lines = [
-        f"Can be compiled by another machine, shipped as {answer['mode']} text.",
+        f"Can be compiled by another machine, shipped {shipped}.",
         f"  compiler    {compiler['family']} {compiler['version']} for {compiler['target']}, "
         f"build {compiler['build_id'][:8]} ({compiler['path']})",
         f"  match       {answer['match']}",
         f"  language    {answer['language']}",
         f"  output      {answer['output']}",
-        f"  here        {shlex.join(answer['preprocess'])}",
-        f"  there       {shlex.join(answer['remote_args']) or '(no options)'}",
     ]
+    if answer["mode"] == "preprocessed":
+        lines += [
+            f"  here        {shlex.join(answer['preprocess'])}",
+            f"  there       {shlex.join(answer['remote_args']) or '(no options)'}",
+        ]
     lines += [
         f"  {'fits    ' if row['fits'] else 'does not'}    {row['name']}{': ' + row['reason'] if row['reason'] else ''}"
         for row in answer["workers"]

@@ -15,6 +15,7 @@ _NOTHING = {
     "reasons": {},
     "bytes": {"sent": 0, "received": 0},
     "workers": {},
+    "fell_through": {},
 }
 
 

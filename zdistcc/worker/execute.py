@@ -35,6 +35,7 @@ _MAP: Final = b"-prefix-map="
 DISK_RESERVE_BYTES: Final = 8 << 20
 """With less room than this on the worker's disk, a failure says nothing about the source."""
 _DEPFILE: Final = b"out.d"
+SCRATCH_PREFIX: Final = "job-"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
 
 
@@ -194,11 +195,18 @@ def _written_beside(order: TreeOrder, root: bytes) -> Iterator[dict[str, bytes]]
                 os.unlink(path)
 
 
+def sweep(workspace: Path) -> None:
+    """Remove what jobs of a worker that was killed have left; nobody else may use ``workspace``."""
+    for left in workspace.glob(SCRATCH_PREFIX + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _scratch(workspace: Path) -> Iterator[bytes]:
     """A directory for one job; trouble with the disk is the worker's fault, not the job's."""
     try:
-        directory = tempfile.mkdtemp(dir=workspace, prefix="job-").encode()
+        workspace.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted the store
+        directory = tempfile.mkdtemp(dir=workspace, prefix=SCRATCH_PREFIX).encode()
         try:
             yield directory
         finally:

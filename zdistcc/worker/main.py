@@ -13,7 +13,6 @@ import logging
 import os
 import platform
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -38,6 +37,7 @@ from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire import frames
 from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
+from zdistcc.worker.execute import sweep
 from zdistcc.worker.server import Doorman, Settings, Worker, bind
 from zdistcc.worker.sources import Sources
 
@@ -55,8 +55,6 @@ def open_store(config: Config, env: Mapping[str, str]) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _take(directory)
-        shutil.rmtree(directory / "jobs", ignore_errors=True)
-        (directory / "jobs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"the store {directory} cannot be used: {error.strerror}; choose another with --store"
@@ -136,6 +134,7 @@ class Daemon:
         self.config = config
         settings = settings_of(config, env)
         self._blobs = BlobStore(settings.workspace.parent / "sources", config.store_size)
+        sweep(settings.workspace)  # not before the store is ours
         self.worker = Worker(settings, Sources(self._blobs, TreeStore(self._blobs)))
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         self._probes = ProbeCache(paths.cache_dir(env, config.cache_dir) / "probes.json")
