@@ -33,6 +33,12 @@ class Inbox:
         self._done = asyncio.get_running_loop().create_future()
         return self._done
 
+    @property
+    def coming(self) -> asyncio.Future[dict[bytes, bytes]]:
+        """What :meth:`expect` returned last."""
+        assert self._done is not None, "nothing is expected"
+        return self._done
+
     def announce(self, blobs: Sequence[Blob]) -> None:
         """The client says which content follows."""
         if self._done is None or {blob.digest for blob in blobs} != self._wanted or len(blobs) != len(self._wanted):

@@ -197,13 +197,16 @@ class Session:
             work = self._work(stream, job, partial(self._make_from_tree, stream, job, message, order))
         else:
             assert isinstance(message, Job) and isinstance(order, Order)
+            if message.eager:  # the text may be among the bytes at hand: expected before anything is awaited
+                job.inbox.expect((message.source.digest,))
+                job.inbox.announce((message.source,))
             work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order))
         job.task = asyncio.ensure_future(work)
 
     async def _make_from_text(self, stream: int, job: _Job, message: Job, order: Order) -> Made:
         digest = message.source.digest
         if message.eager:
-            content = await self._arrival(job.inbox.expect((digest,)), lambda: job.inbox.announce((message.source,)))
+            content = await self._arrival(job.inbox.coming)
         else:
             content = await self._fetch(stream, job, (digest,))
         return await self.host.run_text(
@@ -226,11 +229,12 @@ class Session:
 
     async def _fetch(self, stream: int, job: _Job, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Ask the client for content."""
-        return await self._arrival(job.inbox.expect(digests), lambda: self._send(Need(digests=tuple(digests)), stream))
+        coming = job.inbox.expect(digests)
+        self._send(Need(digests=tuple(digests)), stream)
+        return await self._arrival(coming)
 
     @staticmethod
-    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]], ask: Callable[[], None]) -> Mapping[bytes, bytes]:
-        ask()
+    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]]) -> Mapping[bytes, bytes]:
         try:
             async with asyncio.timeout(CONTENT_TIMEOUT_S):
                 return await coming
