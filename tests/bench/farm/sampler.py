@@ -9,7 +9,6 @@ was seen and begins anew.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -19,10 +18,11 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from tests.bench.farm.measure import Figures
+from tests.lan.machine import Machine
 from tests.lan.waiting import wait_until
 
 INTERVAL_S: Final = 0.001
-PROJECT: Final = f"{os.sep}zdistcc{os.sep}"
+PROJECT: Final = "/zdistcc/"
 SHOWN: Final = 40
 
 
@@ -91,12 +91,11 @@ def programs(directory: Path, output: Path) -> Path:
     return directory
 
 
-def collect(agent: Path | None, output: Path) -> dict[str, Any]:
-    """Return what was seen since the last time; ``agent`` is its directory in /proc."""
+def collect(client: Machine, agent: Path | None, output: Path) -> dict[str, Any]:
+    """Return what was seen since the last time; ``agent`` is its directory in the /proc of ``client``."""
     assert agent is not None, "the agent runs"
     output.unlink(missing_ok=True)
-    pid = next(line.split()[1] for line in (agent / "status").read_text().splitlines() if line.startswith("NSpid:"))
-    os.kill(int(pid), signal.SIGUSR1)
+    client.run(["kill", "-USR1", agent.name], check=True)
     wait_until(output.exists, 10, "the samples are written")
     seen: dict[str, Any] = json.loads(output.read_text())
     return seen
@@ -108,7 +107,7 @@ def report(samples: dict[str, Any], figures: Figures) -> list[str]:
     per_sample = agent_us / max(samples["count"], 1)
     lines = [
         "",
-        f"where {client_us:.0f} us of a warm job go: {agent_us:.0f} in the agent, the rest in launchers and build tool;",
+        f"where {client_us:.0f} us of a warm job go: {agent_us:.0f} in the agent, the rest in launchers and driver;",
         f"{samples['count']} samples",
     ]
     for title, key in (("in itself", "own"), ("with what it calls", "under"), ("by line", "lines")):

@@ -23,6 +23,7 @@ from tests.lan.waiting import wait_until
 HERE: Final = Path(__file__).parent
 SLEEP_US: Final = 10_000
 """How long a stub on a worker takes, as if it compiled."""
+SCHEDULER_PORT: Final = 8765
 COMPILERS: Final = ("gcc", "g++")
 
 
@@ -189,12 +190,16 @@ class Icecc:
         if os.geteuid() != 0:
             raise Unavailable("its daemon needs root")
         first = site.workers[0]
-        first.spawn([scheduler, "-n", "bench", "-l", "/tmp/scheduler.log", "-u", "root"])
+        log = Path("/tmp/scheduler.log")
+        first.run(["sh", "-c", f"touch {log} && chmod 666 {log}"], check=True)
+        first.spawn([scheduler, "-n", "bench", "-l", log])
+        sockets = Path(f"/proc/{first.holder}/net/tcp")
+        wait_until(lambda: f":{SCHEDULER_PORT:04X} " in sockets.read_text(), 20, "the scheduler listens")
         for machine in (site.client, *site.workers):
             machine.run(
                 ["sh", "-c", "mkdir -p /run/icecc /tmp/environments && chown icecc /run/icecc /tmp/environments"]
             )
-            here = ["-m", "1", "--no-remote"] if machine is site.client else ["-m", str(site.slots)]
+            here = ["-m", "0", "--no-remote"] if machine is site.client else ["-m", str(site.slots)]
             words = ["-n", "bench", "-s", first.ipv4, "-b", "/tmp/environments", "-l", "/tmp/daemon.log", *here]
             machine.spawn([daemon, *words, "-N", machine.name])
         shipped = site.directory / "shipped.tar.gz"
