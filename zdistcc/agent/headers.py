@@ -111,10 +111,12 @@ class Shelf:
         for caution in closure.cautions:
             if caution.reason is not Reason.DATE_OR_TIME or b"SOURCE_DATE_EPOCH" not in request.env:
                 return Stay(reason=caution.reason, detail=os.fsdecode(caution.path))
+        looks = self.epochs.looks
+        await asyncio.sleep(0)  # jobs that came together share one look at the directories
         return Bundle(
             request=question,
             closure=closure,
-            epoch=self.epochs.admit(closure),
+            epoch=self.epochs.admit(closure, looks),
             args=(*plan.colour, *args),
             search=search,
             cwd=question.cwd,
