@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import os
 import subprocess
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,14 +106,16 @@ class Shelf:
         search = await self._standard_search(plan, question, request.env)
         if search is None:
             return Stay(reason=Reason.SEARCH_PATH_UNKNOWN)
-        closure = await self._close(question, plan, request.env)
+        since_ns = time.monotonic_ns()
+        await asyncio.sleep(0)  # jobs that came together share what is looked at from here on
+        closure = await self._close(question, plan, request.env, since_ns)
         if isinstance(closure, Unclosable):
             return Stay(reason=closure.reason, detail=os.fsdecode(closure.detail))
         for caution in closure.cautions:
             if caution.reason is not Reason.DATE_OR_TIME or b"SOURCE_DATE_EPOCH" not in request.env:
                 return Stay(reason=caution.reason, detail=os.fsdecode(caution.path))
         looks = self.epochs.looks
-        await asyncio.sleep(0)  # jobs that came together share one look at the directories
+        await asyncio.sleep(0)
         return Bundle(
             request=question,
             closure=closure,
@@ -124,8 +127,10 @@ class Shelf:
             env=(("SOURCE_DATE_EPOCH", epoch),) if (epoch := request.env.get(b"SOURCE_DATE_EPOCH")) else (),
         )
 
-    async def _close(self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes]) -> Closure | Unclosable:
-        answer = self.index.closure(question)
+    async def _close(
+        self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes], since_ns: int
+    ) -> Closure | Unclosable:
+        answer = self.index.closure(question, since_ns)
         for _ in range(ATTEMPTS):
             match answer:
                 case NeedsSearchPath():
