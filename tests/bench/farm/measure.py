@@ -64,6 +64,7 @@ class Bench:
         self._replay = replay
         self._at_once = at_once
         self._jobs = site.directory / "jobs"
+        self._trash = site.directory / "trash"
         self.alone_too = True
 
     def run(self, workload: Workload, at_once: int | None = None) -> tuple[float, int, list[float]]:
@@ -81,7 +82,7 @@ class Bench:
 
         def all_remote() -> bool:
             for _ in range(2):
-                some.clean()
+                some.clean(self._trash)
                 self.run(some)
             return self.remote(some) == len(some.commands)
 
@@ -98,7 +99,7 @@ class Bench:
     def measure(self, label: str) -> Figures:
         """Compile the workload once."""
         workload = self._site.workload
-        workload.clean()
+        workload.clean(self._trash)
         before = self._state()
         wall, failed, times = self.run(workload)
         after = self._state()
@@ -123,7 +124,7 @@ class Bench:
 
     def _alone(self) -> float:
         few = Workload(name="", commands=self._site.workload.commands[:ONE_BY_ONE])
-        few.clean()
+        few.clean(self._trash)
         return statistics.median(self.run(few, 1)[2])
 
     # --- meters ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ commands are what CMake exports, or what ``make -n`` would run.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -53,11 +54,20 @@ class Workload:
         fields = [[str(command.cwd), *command.words, ""] for command in self.commands]
         path.write_bytes("".join(f"{field}\0" for command in fields for field in command).encode())
 
-    def clean(self) -> None:
-        """Remove all outputs."""
+    def clean(self, trash: Path) -> None:
+        """Move all outputs to ``trash``.
+
+        Not removed: ext4 looks through all that was deleted in the last seconds whenever it makes a file, which would
+        be charged to the client.
+        """
+        trash.mkdir(exist_ok=True)
         for command in self.commands:
-            command.output.unlink(missing_ok=True)
-            command.output.with_suffix(".d").unlink(missing_ok=True)
+            for path in (command.output, command.output.with_suffix(".d")):
+                if path.exists():
+                    path.rename(trash / f"{next(_SERIAL)}")
+
+
+_SERIAL: Final = itertools.count()
 
 
 def _command(cwd: Path, words: Sequence[str]) -> Command:
@@ -149,9 +159,7 @@ def _generated(name: str, into: Path, count: int, *, headers: int) -> Workload:
     for number, header in enumerate(made):
         lines = [f"#ifndef H{number}", f"#define H{number}"]
         while sum(map(len, lines)) + len(lines) < HEADER_BYTES:
-            lines.append(
-                f"extern int h{number}_{len(lines)}(int first, const char *second, struct s{len(lines)} *third);"
-            )
+            lines.append(f"extern int h{number}_{len(lines)}(int first, const char *second, unsigned long third);")
         header.write_text("\n".join([*lines, "#endif", ""]))
     includes = "".join(f'#include "{header.name}"\n' for header in made)
     commands = []
