@@ -54,6 +54,9 @@ class Sampler:
         self._under.update(seen)
 
     def _write(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._count:
+            return
+
         def named(counter: Counter[CodeType]) -> dict[str, int]:
             made: Counter[str] = Counter()
             for code, count in counter.items():
@@ -95,8 +98,11 @@ def collect(client: Machine, agent: Path | None, output: Path) -> dict[str, Any]
     """Return what was seen since the last time; ``agent`` is its directory in the /proc of ``client``."""
     assert agent is not None, "the agent runs"
     output.unlink(missing_ok=True)
-    client.run(["kill", "-USR1", agent.name], check=True)
-    wait_until(output.exists, 10, "the samples are written")
+
+    def written() -> bool:  # an idle agent may need to be asked again before it runs a handler
+        return output.exists() or client.run(["kill", "-USR1", agent.name]).returncode != 0 or output.exists()
+
+    wait_until(written, 10, "the samples are written")
     seen: dict[str, Any] = json.loads(output.read_text())
     return seen
 

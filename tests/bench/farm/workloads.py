@@ -122,27 +122,26 @@ def _cmake(name: str, pattern: str, *options: str) -> Callable[[Path | None, Pat
 
 def _redis(sources: Path | None, into: Path, limit: int | None) -> Workload:
     project = _copy(sources, "redis*", into)
-    commands: list[Command] = []
-    targets = {
-        "src": ["redis-server", "redis-cli", "redis-benchmark"],
-        "deps/hiredis": ["static"],
-        "deps/linenoise": [],
-        "deps/lua/src": ["a"],
-        "deps/hdr_histogram": [],
-    }
-    for directory, words in targets.items():
-        printed = subprocess.run(
-            ["make", "-n", "-B", "-C", project / directory, "V=1", "MALLOC=libc", "USE_SYSTEMD=no", *words],
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ).stdout
-        for line in dict.fromkeys(printed.splitlines()):
-            split = shlex.split(line) if line.startswith(("cc ", "gcc ")) else []
-            if "-c" in split and sum(word.endswith(".c") for word in split) == 1:
-                commands.append(_command(project / directory, split))
-    return Workload(name="redis", commands=tuple(commands[:limit]), debug=True)
+    targets = ["redis-server", "redis-cli", "redis-benchmark"]
+    printed = subprocess.run(
+        ["make", "-n", "-B", "-w", "-C", project / "src", "V=1", "MALLOC=libc", "USE_SYSTEMD=no", *targets],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout
+    commands: dict[tuple[Path, str], Command] = {}
+    directories: list[Path] = []
+    for line in printed.splitlines():
+        if ": Entering directory '" in line:
+            directories.append(Path(line.split("'")[1]))
+        elif ": Leaving directory '" in line:
+            directories.pop()
+        split = shlex.split(line) if line.startswith(("cc ", "gcc ")) else []
+        if "-c" in split and sum(word.endswith(".c") for word in split) == 1:
+            commands[directories[-1], line] = _command(directories[-1], split)
+    return Workload(name="redis", commands=tuple(commands.values())[:limit], debug=True)
 
 
 def _tiny(sources: Path | None, into: Path, limit: int | None) -> Workload:
