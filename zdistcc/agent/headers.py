@@ -23,6 +23,7 @@ from typing import Final
 from zdistcc.agent.epochs import Epochs
 from zdistcc.agent.plan import Plan, Stay
 from zdistcc.errors import Reason
+from zdistcc.schedule.events import WorkerId
 from zdistcc.sources.index import SourceIndex
 from zdistcc.sources.model import (
     Closure,
@@ -52,6 +53,8 @@ from zdistcc.wire.messages import Blob, Body
 
 MAX_PACKED_BYTES: Final = 64 << 20
 """Packed sources kept in memory, so that several workers cost one packing."""
+MAX_HOMES: Final = 100_000
+"""Sources of which it is known who has them."""
 _STANDARD_WORDS: Final = (
     b"--sysroot",
     b"-isysroot",
@@ -93,6 +96,7 @@ class Shelf:
         self._standard: dict[tuple[object, ...], tuple[tuple[str, bytes], ...] | None] = {}
         self._packed: OrderedDict[bytes, tuple[int, int, bytes]] = OrderedDict()
         self._packed_bytes = 0
+        self._homes: OrderedDict[tuple[bytes, bytes], WorkerId] = OrderedDict()
 
     async def bundle(self, plan: Plan, request: LaunchRequest) -> Bundle | Stay:
         """Return what ``plan`` needs to be compiled from its sources elsewhere, or why it cannot be."""
@@ -126,6 +130,17 @@ class Shelf:
             paths=question.env,
             env=(("SOURCE_DATE_EPOCH", epoch),) if (epoch := request.env.get(b"SOURCE_DATE_EPOCH")) else (),
         )
+
+    def home(self, bundle: Bundle) -> WorkerId | None:
+        """Return the worker to which this source was sent last."""
+        return self._homes.get((bundle.cwd, bundle.request.source))
+
+    def settle(self, bundle: Bundle, worker: WorkerId) -> None:
+        """``worker`` has been sent this source."""
+        self._homes[bundle.cwd, bundle.request.source] = worker
+        self._homes.move_to_end((bundle.cwd, bundle.request.source))
+        if len(self._homes) > MAX_HOMES:
+            self._homes.popitem(last=False)
 
     async def _close(
         self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes], since_ns: int
