@@ -45,6 +45,9 @@ class Bench:
     def queue(self, *numbers: int, need: Need = NEED) -> list[Decision]:
         return [d for number in numbers for d in self.tell(e.JobQueued(job=JobId(number), need=need))]
 
+    def queue_at(self, number: int, home: str) -> list[Decision]:
+        return self.tell(e.JobQueued(job=JobId(number), need=NEED, home=WorkerId(home)))
+
     def wait(self) -> list[Decision]:
         deadline = self.scheduler.next_deadline()
         assert deadline is not None and deadline > self.now
@@ -310,3 +313,18 @@ class Farm(RuleBasedStateMachine):
 
 TestFarm = Farm.TestCase
 TestFarm.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_job_goes_where_its_sources_are(bench: Bench) -> None:
+    bench.join("a", slots=2)
+    bench.join("b", slots=4)
+    bench.queue(1)
+    assert [grants(bench.queue_at(number, "a")) for number in (2, 3)] == [{2: "a"}, {3: "b"}], "a slot of a was free"
+    assert grants(bench.queue_at(4, "gone")) == {4: "b"}
+
+
+def test_sources_do_not_wait_behind_others_jobs(bench: Bench) -> None:
+    bench.join("a")
+    bench.join("b")
+    bench.tell(e.WorkerChanged(worker=WorkerId("a"), running=2))
+    assert grants(bench.queue_at(1, "a")) == {1: "b"}

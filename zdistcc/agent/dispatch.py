@@ -23,6 +23,7 @@ from zdistcc.schedule.events import (
     Need,
     Ticket,
     TimePassed,
+    WorkerId,
 )
 from zdistcc.schedule.policies import PolicyRow
 from zdistcc.schedule.scheduler import Scheduler
@@ -63,9 +64,12 @@ class Dispatcher:
         """Return a number for a job."""
         return JobId(next(self._numbers))
 
-    async def place(self, job: JobId, need: Need) -> Placement:
-        """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
-        return await self._decided(job, JobQueued(job=job, need=need))
+    async def place(self, job: JobId, need: Need, home: WorkerId | None) -> Placement:
+        """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`.
+
+        ``home`` is the worker that has its sources.
+        """
+        return await self._decided(job, JobQueued(job=job, need=need, home=home))
 
     async def place_again(self, job: JobId, blame: Blame) -> Placement:
         """The granted worker did not do ``job``: return where it is to run instead."""

@@ -3,7 +3,9 @@
 An epoch is an append-only map of paths to contents: what a worker has mirrored for it stays true as long as no path
 changes its content and none disappears.  When one does, the next job begins a new epoch, and workers build a new tree
 (of hard links).  A closure that was admitted before costs one look-up, and one ``stat`` for each directory that has
-files in the tree: a file that vanished changes its directory.
+files in the tree: a file that vanished changes its directory.  A build that puts its objects beside its sources changes
+the directory with every job, and listing it takes longer than all the rest of the job: jobs whose closures were
+found before the last look at the directories share that look.
 
 Must not know: workers, the wire.  Rejected: one tree for each job (hundreds of links a job), deleting from trees
 (jobs run in them).
@@ -42,14 +44,30 @@ class Epochs:
         self._contents: dict[bytes, object] = {}
         self._directories: dict[bytes, _Directory] = {}
         self._admitted: set[int] = set()
+        self._looks = 0
         self._renew()
 
-    def admit(self, closure: Closure) -> int:
-        """Return the number of the epoch that ``closure`` belongs to, which is a new one if it has to be."""
-        if not self._nothing_vanished() or (closure.serial not in self._admitted and not self._fits(closure)):
-            self._renew()
-        if closure.serial not in self._admitted:
+    @property
+    def looks(self) -> int:
+        """How often the directories were looked at: asked when a closure is found, for :meth:`admit`."""
+        return self._looks
+
+    def admit(self, closure: Closure, looks: int) -> int:
+        """Return the number of the epoch that ``closure`` belongs to, which is a new one if it has to be.
+
+        The directories are looked at, unless that was done after ``closure`` was found, when there had been ``looks``.
+        """
+        known = closure.serial in self._admitted
+        if not known:
+            if not self._fits(closure):
+                self._renew()
             self._add(closure)
+        if not known or self._looks == looks:
+            if self._nothing_vanished():
+                self._looks += 1
+            else:
+                self._renew()
+                self._add(closure)
         return self._number
 
     def abandon(self) -> None:

@@ -13,15 +13,17 @@ import asyncio
 import itertools
 import os
 import subprocess
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from zdistcc.agent.epochs import Epochs
 from zdistcc.agent.plan import Plan, Stay
 from zdistcc.errors import Reason
+from zdistcc.schedule.events import WorkerId
 from zdistcc.sources.index import SourceIndex
 from zdistcc.sources.model import (
     Closure,
@@ -32,7 +34,7 @@ from zdistcc.sources.model import (
     SourceFile,
     Unclosable,
 )
-from zdistcc.sources.search_path import SEARCH_VARIABLES
+from zdistcc.sources.search_path import SEARCH_VARIABLES, search_key
 from zdistcc.sources.search_probe import (
     ATTEMPTS,
     PROBE_TIMEOUT_S,
@@ -49,8 +51,11 @@ from zdistcc.wire import codecs
 from zdistcc.wire.control import LaunchRequest
 from zdistcc.wire.messages import Blob, Body
 
+T = TypeVar("T")
 MAX_PACKED_BYTES: Final = 64 << 20
 """Packed sources kept in memory, so that several workers cost one packing."""
+MAX_HOMES: Final = 100_000
+"""Sources of which it is known who has them."""
 _STANDARD_WORDS: Final = (
     b"--sysroot",
     b"-isysroot",
@@ -90,8 +95,10 @@ class Shelf:
         self.index = SourceIndex(cache_path=os.fsencode(cache))
         self.epochs = Epochs()
         self._standard: dict[tuple[object, ...], tuple[tuple[str, bytes], ...] | None] = {}
+        self._asking: dict[tuple[object, ...], asyncio.Task[Any]] = {}
         self._packed: OrderedDict[bytes, tuple[int, int, bytes]] = OrderedDict()
         self._packed_bytes = 0
+        self._homes: OrderedDict[tuple[bytes, bytes], WorkerId] = OrderedDict()
 
     async def bundle(self, plan: Plan, request: LaunchRequest) -> Bundle | Stay:
         """Return what ``plan`` needs to be compiled from its sources elsewhere, or why it cannot be."""
@@ -105,16 +112,20 @@ class Shelf:
         search = await self._standard_search(plan, question, request.env)
         if search is None:
             return Stay(reason=Reason.SEARCH_PATH_UNKNOWN)
-        closure = await self._close(question, plan, request.env)
+        since_ns = time.monotonic_ns()
+        await asyncio.sleep(0)  # jobs that came together share what is looked at from here on
+        closure = await self._close(question, plan, request.env, since_ns)
         if isinstance(closure, Unclosable):
             return Stay(reason=closure.reason, detail=os.fsdecode(closure.detail))
         for caution in closure.cautions:
             if caution.reason is not Reason.DATE_OR_TIME or b"SOURCE_DATE_EPOCH" not in request.env:
                 return Stay(reason=caution.reason, detail=os.fsdecode(caution.path))
+        looks = self.epochs.looks
+        await asyncio.sleep(0)
         return Bundle(
             request=question,
             closure=closure,
-            epoch=self.epochs.admit(closure),
+            epoch=self.epochs.admit(closure, looks),
             args=(*plan.colour, *args),
             search=search,
             cwd=question.cwd,
@@ -122,16 +133,26 @@ class Shelf:
             env=(("SOURCE_DATE_EPOCH", epoch),) if (epoch := request.env.get(b"SOURCE_DATE_EPOCH")) else (),
         )
 
-    async def _close(self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes]) -> Closure | Unclosable:
-        answer = self.index.closure(question)
+    def home(self, bundle: Bundle) -> WorkerId | None:
+        """Return the worker to which this source was sent last."""
+        return self._homes.get((bundle.cwd, bundle.request.source))
+
+    def settle(self, bundle: Bundle, worker: WorkerId) -> None:
+        """``worker`` has been sent this source."""
+        self._homes[bundle.cwd, bundle.request.source] = worker
+        self._homes.move_to_end((bundle.cwd, bundle.request.source))
+        if len(self._homes) > MAX_HOMES:
+            self._homes.popitem(last=False)
+
+    async def _close(
+        self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes], since_ns: int
+    ) -> Closure | Unclosable:
+        answer = self.index.closure(question, since_ns)
         for _ in range(ATTEMPTS):
             match answer:
                 case NeedsSearchPath():
-                    search = await asyncio.to_thread(probe_search_path, question, env)
-                    if isinstance(search, Unclosable):
-                        return search
-                    self.index.learn_search_path(question, search)
-                    answer = self.index.closure(question)
+                    refusal = await self._once(search_key(question), lambda: self._learn_search(question, env))
+                    answer = refusal if refusal is not None else self.index.closure(question)
                 case NeedsCompiler():
                     flags = tuple(rebuild.remote_args(plan.invocation, native=plan.machine))
                     printed = await asyncio.to_thread(probe_dependencies, question, flags, env)
@@ -139,6 +160,18 @@ class Shelf:
                 case Closure() | Unclosable():
                     return answer
         return Unclosable(reason=Reason.SOURCES_CHANGING)
+
+    async def _learn_search(self, question: ClosureRequest, env: Mapping[bytes, bytes]) -> Unclosable | None:
+        search = await asyncio.to_thread(probe_search_path, question, env)
+        return search if isinstance(search, Unclosable) else self.index.learn_search_path(question, search)
+
+    async def _once(self, key: tuple[object, ...], ask: Callable[[], Coroutine[None, None, T]]) -> T:
+        """Return what ``ask`` finds out; jobs that want to know the same at the same time ask together."""
+        task: asyncio.Task[T] | None = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.ensure_future(ask())
+            task.add_done_callback(lambda _: self._asking.pop(key))
+        return await asyncio.shield(task)
 
     # --- directories that the compiler searches by itself ---------------------------------------
 
@@ -151,7 +184,7 @@ class Shelf:
         key = plan.compiler.driver, plan.compiler.id, question.language, words
         if key not in self._standard:
             ask = _clang_search if plan.invocation.family is Family.CLANG else _gcc_search
-            self._standard[key] = await asyncio.to_thread(ask, question, words, env)
+            self._standard[key] = await self._once(key, lambda: asyncio.to_thread(ask, question, words, env))
         return self._standard[key]
 
     # --- content --------------------------------------------------------------------------------

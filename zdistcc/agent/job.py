@@ -183,7 +183,8 @@ class JobRun:
 
     async def _attempt(self, plan: Plan) -> Outcome:
         """Ask for a worker, ship, and ask again as long as workers let us down."""
-        placement = await self._farm.dispatcher.place(self._job, plan.need)
+        home = self._farm.shelf.home(self._bundle) if self._bundle is not None else None
+        placement = await self._farm.dispatcher.place(self._job, plan.need, home)
         while isinstance(placement, Grant):
             try:
                 answer, mode = await self._ship(plan, placement)
@@ -197,6 +198,8 @@ class JobRun:
                 placement = await self._farm.dispatcher.place_again(self._job, blame)
                 continue
             self._farm.dispatcher.done(self._job)
+            if self._bundle is not None:
+                self._farm.shelf.settle(self._bundle, placement.worker)
             return self._finish(plan, answer, mode, self._name(placement))
         return Here(reason=placement.reason, detail=placement.detail)
 

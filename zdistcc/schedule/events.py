@@ -81,10 +81,11 @@ class DiscoveryPending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQueued:
-    """A job wants a worker."""
+    """A job wants a worker; ``home`` is the one that has its sources, if any has."""
 
     job: JobId
     need: Need
+    home: WorkerId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ send a job to the wrong compiler.
 A lease is taken before the job is preprocessed, so that no text waits in memory for a worker; ``AHEAD`` leases more
 than a worker has slots keep it busy while a text is made and travels.
 
+A job whose sources a worker has is granted there while one of its slots is free: any free slot is as good, and
+another worker would have to be sent the sources first.
+
 Must not know: sockets, clocks, chance (time and jitter are arguments), files.  Rejected: filling hosts in list order
 (the first host is swamped, the last idle), running a job locally as soon as all workers are busy (with local
 preprocessing the client's cores feed the workers; ``WAIT_LIMIT_S`` bounds the wait instead).
@@ -64,6 +67,7 @@ def ahead(slots: int) -> int:
 class _Job:
     need: Need
     since: float
+    home: WorkerId | None = None
     worker: WorkerId | None = None
     tried: set[WorkerId] = field(default_factory=set)
 
@@ -113,7 +117,7 @@ class Scheduler:
             case DiscoveryPending():
                 self._pending_until = max(self._pending_until, event.until)
             case JobQueued():
-                self._jobs[event.job] = _Job(need=event.need, since=now)
+                self._jobs[event.job] = _Job(need=event.need, since=now, home=event.home)
                 self._waiting.setdefault(event.need, OrderedDict())[event.job] = None
             case JobDone():
                 self._end_lease(event.job, done=True)
@@ -189,6 +193,8 @@ class Scheduler:
             why = "tried" if job.tried else "told to leave"
             return self._run_locally(number, Reason.WORKERS_FAILED, f"every worker that could do it was {why}")
         free = [worker for worker in untried if self.eligible_now(worker, now)]
+        if job.home in free and self._has_slot(job.home):
+            return self._grant(number, job.home)
         if free:
             return self._grant(number, min(free, key=lambda worker: (self._policy.rank(self._workers[worker]), worker)))
         idle_here = self._local_slots - len(self._local_held) - self._sent_here
@@ -196,6 +202,11 @@ class Scheduler:
             self._sent_here += 1
             return self._run_locally(number, Reason.WORKERS_BUSY)
         return None
+
+    def _has_slot(self, worker: WorkerId) -> bool:
+        """Return whether a slot of ``worker`` is free, as far as is known."""
+        view = self._workers[worker]
+        return max(len(view.leases), view.running + view.queued) < view.slots
 
     def _grant(self, number: JobId, worker: WorkerId) -> Grant:
         job = self._jobs[number]

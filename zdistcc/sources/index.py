@@ -138,9 +138,13 @@ class SourceIndex:
         self._weight = 0
         self._missed: OrderedDict[ClosureRequest, int] = OrderedDict()
 
-    def closure(self, request: ClosureRequest) -> Answer:
-        """What the request reads now; the same object as before if nothing has changed."""
-        since_ns = self.world.clock().steady_ns
+    def closure(self, request: ClosureRequest, since_ns: int | None = None) -> Answer:
+        """What the request reads now; the same object as before if nothing has changed.
+
+        ``since_ns``: a moment of the steady clock; what was looked at since then need not be looked at again.
+        """
+        if since_ns is None:
+            since_ns = self.world.clock().steady_ns
         try:
             plan = self._plans.get(request)
             if plan is not None and plan.answer is not None and plan.holds(self.world, since_ns):
