@@ -64,7 +64,7 @@ class Dispatcher:
         """Return a number for a job."""
         return JobId(next(self._numbers))
 
-    async def place(self, job: JobId, need: Need, home: WorkerId | None) -> Placement:
+    async def place(self, job: JobId, need: Need, home: WorkerId | None = None) -> Placement:
         """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`.
 
         ``home`` is the worker that has its sources.
