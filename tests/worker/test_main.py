@@ -11,7 +11,7 @@ from tests.worker.bench import QUICK, compiler, job_for, shop
 from zdistcc.config import Config
 from zdistcc.store.failures import StoreInUse
 from zdistcc.wire.messages import Result
-from zdistcc.worker.main import Daemon
+from zdistcc.worker.main import Daemon, worker_id
 
 
 def daemon(directory: Path) -> Daemon:
@@ -43,6 +43,15 @@ def test_a_second_worker_leaves_the_jobs_of_the_first_alone(tmp_path: Path) -> N
         first._blobs.close()
 
     run(main())
+
+
+def test_a_worker_s_id_stays_with_its_store(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    identity = worker_id(tmp_path / "one")
+    assert worker_id(tmp_path / "one") == identity != worker_id(tmp_path / "other")
+    (tmp_path / "one" / "id").write_text("nonsense")
+    assert worker_id(tmp_path / "one") != identity
 
 
 def test_jobs_go_on_when_somebody_deletes_their_directory(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ class JobRun:
         verdict = await canaries.verdict(plan.compiler.driver, grant.worker, here, there, plan.need.language, trial)
         if verdict is not Verdict.SAME:
             self._farm.stats.fell(Reason.CANARY)
-            _log.info("job=%d worker=%r trial=%s compiler=%s", self._job, self._name(grant), verdict.value, there)
+            _log.info("job=%d trial=%s worker=%r compiler=%s", self._job, verdict.value, self._name(grant), there)
         return verdict
 
     async def _doubt(self, plan: Plan, error: InfraError) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -54,24 +53,11 @@ def open_store(config: Config, env: Mapping[str, str]) -> Path:
     directory = Path(config.store) if config.store else paths.cache_dir(env, config.cache_dir) / "zdistccd"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _take(directory)
     except OSError as error:
         raise UserError(
             f"the store {directory} cannot be used: {error.strerror}; choose another with --store"
         ) from error
     return directory
-
-
-def _take(directory: Path) -> None:
-    """Hold the store until this process ends: a second worker would delete the first one's jobs and share its id."""
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UserError(f"another zdistccd uses the store {directory}; choose another with --store") from None
-    except OSError:
-        os.close(handle)  # a file system without locks
 
 
 def worker_id(directory: Path) -> str:
