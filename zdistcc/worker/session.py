@@ -197,15 +197,18 @@ class Session:
             work = self._work(stream, job, partial(self._make_from_tree, stream, job, message, order))
         else:
             assert isinstance(message, Job) and isinstance(order, Order)
-            work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order))
+            eager = None
+            if message.eager:  # expected at once: its text may have come in one piece with the message
+                eager = job.inbox.expect((message.source.digest,))
+                job.inbox.announce((message.source,))
+            work = self._work(stream, job, partial(self._make_from_text, stream, job, message, order, eager))
         job.task = asyncio.ensure_future(work)
 
-    async def _make_from_text(self, stream: int, job: _Job, message: Job, order: Order) -> Made:
+    async def _make_from_text(
+        self, stream: int, job: _Job, message: Job, order: Order, eager: asyncio.Future[dict[bytes, bytes]] | None
+    ) -> Made:
         digest = message.source.digest
-        if message.eager:
-            content = await self._arrival(job.inbox.expect((digest,)), lambda: job.inbox.announce((message.source,)))
-        else:
-            content = await self._fetch(stream, job, (digest,))
+        content = await (self._fetch(stream, job, (digest,)) if eager is None else self._arrival(eager))
         return await self.host.run_text(
             (self.number, stream), order, content[digest], lambda: self._send(Started(), stream)
         )
@@ -226,11 +229,12 @@ class Session:
 
     async def _fetch(self, stream: int, job: _Job, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Ask the client for content."""
-        return await self._arrival(job.inbox.expect(digests), lambda: self._send(Need(digests=tuple(digests)), stream))
+        coming = job.inbox.expect(digests)
+        self._send(Need(digests=tuple(digests)), stream)
+        return await self._arrival(coming)
 
     @staticmethod
-    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]], ask: Callable[[], None]) -> Mapping[bytes, bytes]:
-        ask()
+    async def _arrival(coming: asyncio.Future[dict[bytes, bytes]]) -> Mapping[bytes, bytes]:
         try:
             async with asyncio.timeout(CONTENT_TIMEOUT_S):
                 return await coming
