@@ -48,7 +48,7 @@ from zdistcc.sources.scanner import Form, Hazard, Include, Kind
 from zdistcc.sources.search_path import search_key
 from zdistcc.sources.world import Directory, Marker, Subject, World, read_stable, system_clock, tick_ns
 
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 50  # when a whole project was replaced, each walk finds out about a few more directories
 MAX_REMEMBERED_CHECKS: Final = 4_000_000  # 8 bytes each, over all plans
 MAX_CONTEXTS: Final = 256
 MAX_PATHS: Final = 200_000
