@@ -31,7 +31,7 @@ def each() -> Iterator[object]:
             yield pytest.param(case, compiler, id=f"{case.name}-{compiler}")
 
 
-@pytest.mark.parametrize(("case", "compiler"), each())
+@pytest.mark.parametrize(("case", "compiler"), list(each()))
 def test_a_compile_there_is_a_compile_here(comparison: Comparison, case: Case, compiler: str) -> None:
     top = run_case.place(comparison.farm.directory / "project", case)
     words, cwd, env = run_case.command(case, compiler, top)
