@@ -224,6 +224,7 @@ class JobRun:
         if remote is None:
             raise InfraError("the worker left")
         verdict = await self._judge(plan, grant, remote)
+        unfit = Reason.CANARY
         while self._bundle is not None and verdict is Verdict.SAME:
             try:
                 return await send_tree(self._farm.shelf, remote, grant, plan, self._bundle), "headers"
@@ -234,7 +235,8 @@ class JobRun:
                     case RefusalCode.TREE:
                         await self._doubt(plan, error)
                     case RefusalCode.FOREIGN:
-                        self._farm.stats.fell(Reason.OWN_HEADERS_DIFFER)
+                        unfit = Reason.OWN_HEADERS_DIFFER
+                        self._farm.stats.fell(unfit)
                         break
                     case RefusalCode.INEXACT:
                         self._farm.stats.fell(Reason.TREE_LEAKED)
@@ -247,7 +249,7 @@ class JobRun:
         exact = self._config.fidelity is Fidelity.EXACT or same_build
         trusted = verdict is Verdict.SAME or (verdict is Verdict.UNTRIED and same_build)
         if not plan.text_fits or (exact and not trusted):
-            raise _Unfit(f"{Reason.CANARY.word}: {Reason.CANARY.text}")
+            raise _Unfit(f"{unfit.word}: {unfit.text}")
         if self._text is None:
             self._text = await self._preprocess(plan)
         return await self._send_text(remote, grant, plan, self._text), "preprocessed"

@@ -57,7 +57,7 @@ from zdistcc.sources.world import (
     tick_ns,
 )
 
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 50  # when a whole project was replaced, each walk finds out about a few more directories
 MAX_REMEMBERED_CHECKS: Final = 4_000_000  # 8 bytes each, over all plans
 MAX_CONTEXTS: Final = 64  # about a megabyte each
 MAX_PATHS: Final = 60_000  # two kilobytes each
