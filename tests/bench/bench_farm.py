@@ -12,6 +12,7 @@ build tool, wrappers, preprocessors, daemons.  ``floor`` is the same build with 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -79,7 +80,24 @@ def run_workload(workload: Workload, chosen: Sequence[System], directory: Path, 
             floor = figures.client_ms if system.name == "floor" else floor
             print(row(figures, floor), flush=True)
             rows.append({"workload": workload.name, **figures.as_json(), "above_ms": figures.client_ms - floor})
+    print("\n".join(ratios(rows)))
     return rows
+
+
+def ratios(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return how this project compares with the others, as lines."""
+    by_name = {each["system"]: each for each in rows if "above_ms" in each}
+    lines = []
+    for ours, theirs in itertools.product(("zdistcc cold", "zdistcc warm"), by_name):
+        if ours in by_name and not theirs.startswith(("zdistcc", "floor")):
+            cpu = by_name[theirs]["above_ms"] / by_name[ours]["above_ms"]
+            sent = by_name[ours]["sent"] / by_name[theirs]["sent"]
+            lines.append(f"{ours}: 1/{cpu:.1f} of the CPU above the floor of {theirs}, {sent:.2%} of its bytes sent")
+    if "zdistcc warm" in by_name:
+        warm = by_name["zdistcc warm"]
+        full = 1000 / warm["client_ms"]
+        lines.append(f"zdistcc warm: a client's core would do {full:.0f} jobs/s if nothing else took it")
+    return lines
 
 
 HEADING: Final = (

@@ -70,8 +70,13 @@ class Bench:
     def run(self, workload: Workload, at_once: int | None = None) -> tuple[float, int, list[float]]:
         """Run all commands; return wall seconds, failures, each command's time in ms."""
         workload.write(self._jobs)
-        words = [self._replay, self._jobs, str(at_once or self._at_once), *self._system.prefix(self._site)]
-        ended = self._site.client.run(words, env=self._site.env, timeout_s=LIMIT_S, check=True)
+        words: list[str | Path] = [
+            self._replay,
+            self._jobs,
+            str(at_once or self._at_once),
+            *self._system.prefix(self._site),
+        ]
+        ended = self._site.client.run([*words], env=self._site.env, timeout_s=LIMIT_S, check=True)
         lines = ended.stdout.splitlines()
         (_, wall), (_, failed) = (line.split() for line in lines[-2:])
         return float(wall), int(failed), [float(line) / 1000 for line in lines[:-2]]
