@@ -259,7 +259,7 @@ class JobRun:
 
         async def trial(request: LaunchRequest) -> bytes | None:
             trial_plan = await self._farm.planner.plan(request, Config())
-            if isinstance(trial_plan, Stay):
+            if isinstance(trial_plan, Stay) or not remote.takes_sources:
                 return None
             bundle = await self._farm.shelf.bundle(trial_plan, request)
             if isinstance(bundle, Stay):

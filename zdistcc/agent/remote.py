@@ -105,6 +105,11 @@ class Remote:
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
 
+    @property
+    def takes_sources(self) -> bool:
+        """Whether the worker has said that it compiles shipped sources."""
+        return self.greeted.done() and "headers" in self.greeted.result().features
+
     async def compile_text(self, job: Job, packed: bytes) -> Answer:
         """Have ``job`` done; ``packed`` is its text as announced.
 
