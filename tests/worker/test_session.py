@@ -40,8 +40,8 @@ class Host:
 
     sources: Sources
 
-    def greeting(self) -> Greeting:
-        return Greeting(version="1", id="w", name="w", slots=1, compilers=())
+    def welcome(self) -> Sequence[Message]:
+        return [Greeting(version="1", id="w", name="w", slots=1, compilers=())]
 
     def offers(self) -> Sequence[Offer]:
         return [Offer(id=GCC, languages=frozenset({"c"}))]
