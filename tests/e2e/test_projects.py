@@ -78,16 +78,21 @@ def test_lua(farm: Farm, lua: Path, flags: str) -> None:
 
 
 def test_lua_with_debug_information(farm: Farm, lua: Path) -> None:
-    """By default all of it here; equal code and data, when that is enough, mostly there."""
+    """With headers the same bytes; as text all of it here, or, when equal code and data are enough, mostly there."""
     flags = "-O2 -g -DLUA_USE_LINUX"
     theirs = compile_lua(farm, lua, flags)
     stripped = strip(farm, lua)
     with counted(farm) as jobs:
         ours = compile_lua(farm, lua, flags, before=f"{LAUNCHER} ")
     assert differing(ours, theirs) == []
+    assert (jobs.remote, jobs.reasons) == (len(stripped), {})
+    text = {"ZDISTCC_MODE": "preprocessed"}
+    with counted(farm) as jobs:
+        ours = compile_lua(farm, lua, flags, before=f"{LAUNCHER} ", **text)
+    assert differing(ours, theirs) == []
     assert (jobs.remote, jobs.reasons) == (0, {"source-columns": len(stripped)})
     with counted(farm) as jobs:
-        compile_lua(farm, lua, flags, before=f"{LAUNCHER} ", ZDISTCC_FIDELITY="code")
+        compile_lua(farm, lua, flags, before=f"{LAUNCHER} ", ZDISTCC_FIDELITY="code", **text)
     assert differing(strip(farm, lua), stripped) == []
     assert jobs.remote >= REMOTE_SHARE * len(stripped)
 
