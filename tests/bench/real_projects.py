@@ -45,7 +45,8 @@ PROJECTS = {
     # its own makefile goes by way of libtool
     "lua": Project(
         directory="lua5*",
-        build="cd src; ls l*.c | xargs -P3 -I@ $LAUNCH $WITH_C $OPTIONS -Wall -fPIC -DLUA_USE_LINUX -MD -c @",
+        build="cd src; printf '#define %s \"here\"\\n' DEB_HOST_MULTIARCH LUA_MULTIARCH > lua5.4-deb-multiarch.h; "
+        "ls l*.c | xargs -P3 -I@ $LAUNCH $WITH_C $OPTIONS -Wall -fPIC -DLUA_USE_LINUX -MD -c @",
     ),
     "hello": Project(
         directory="hello-*",

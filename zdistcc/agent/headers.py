@@ -118,7 +118,7 @@ class Shelf:
         if isinstance(closure, Unclosable):
             return Stay(reason=closure.reason, detail=os.fsdecode(closure.detail))
         for caution in closure.cautions:
-            if caution.reason is not Reason.DATE_OR_TIME or b"SOURCE_DATE_EPOCH" not in request.env:
+            if caution.reason is not Reason.DATE_OR_TIME or not dates_are_set(plan, request):
                 return Stay(reason=caution.reason, detail=os.fsdecode(caution.path))
         looks = self.epochs.looks
         await asyncio.sleep(0)
@@ -217,6 +217,11 @@ class Shelf:
             _, (_, _, oldest) = self._packed.popitem(last=False)
             self._packed_bytes -= len(oldest)
         return found
+
+
+def dates_are_set(plan: Plan, request: LaunchRequest) -> bool:
+    """Whether ``__DATE__`` and ``__TIME__`` are what ``SOURCE_DATE_EPOCH`` says: GCC's since 7, Clang's since 16."""
+    return plan.invocation.family is Family.GCC and b"SOURCE_DATE_EPOCH" in request.env
 
 
 def closure_request(plan: Plan, request: LaunchRequest) -> ClosureRequest:
