@@ -199,8 +199,8 @@ KEYS: Final = (
     Key(
         name="policy",
         scope=Scope.AGENT,
-        parse=_choice("least-loaded", "list-order"),
-        default="least-loaded",
+        parse=_choice("least-completion", "least-loaded", "list-order"),
+        default="least-completion",
         help="How the agent ranks the workers that can do a job.",
     ),
     Key(
@@ -313,7 +313,7 @@ class Config:
     interface: tuple[str, ...] = ()
     local_slots: int | None = None
     idle_exit: float = 300.0
-    policy: str = "least-loaded"
+    policy: str = "least-completion"
     log: str = "info"
     runtime_dir: str | None = None
     cache_dir: str | None = None
