@@ -126,4 +126,5 @@ class Outlook:
             seen = lease.sent_bytes / max(1e-3, rest - (self.overhead_s or FIRST_OVERHEAD_S))
             self.throughput += GAIN * (min(seen, 2e8) - self.throughput)
         else:
-            self.overhead_s = rest if self.overhead_s is None else self.overhead_s + GAIN * (rest - self.overhead_s)
+            known = FIRST_OVERHEAD_S if self.overhead_s is None else self.overhead_s
+            self.overhead_s = rest if rest < known else known + GAIN * (rest - known)
