@@ -61,6 +61,7 @@ class Estimates:
     def __init__(self) -> None:
         self._rates: dict[tuple[str, bool], _Level] = {}
         self._slowness: dict[WorkerId, _Level] = {}
+        self._sum = 0.0
         self._known: OrderedDict[Hashable, float] = OrderedDict()
         self.average_s = FIRST_GUESS_S
 
@@ -74,8 +75,7 @@ class Estimates:
         level = self._slowness.get(worker)
         if level is not None:
             return math.exp(level.value)
-        known = self._slowness.values()
-        return math.exp(sum(each.value for each in known) / len(known)) if known else 1.0
+        return math.exp(self._sum / len(self._slowness)) if self._slowness else 1.0
 
     def measured(self, worker: WorkerId) -> bool:
         """Return whether ``worker`` has given a result."""
@@ -90,9 +90,13 @@ class Estimates:
         surprise = max(-WIDEST, min(WIDEST, surprise))
         if not known:
             surprise = self._rate(job).take(surprise, LEAST_GAIN_LANGUAGE)
-        if worker not in self._slowness:
-            self._slowness[worker] = _Level(math.log(self.slowness(worker)))
-        self._slowness[worker].take(surprise, LEAST_GAIN_KNOWN if known else LEAST_GAIN_WORKER)
+        level = self._slowness.get(worker)
+        before = level.value if level is not None else 0.0
+        if level is None:
+            level = _Level(math.log(self.slowness(worker)))
+            self._slowness[worker] = level
+        level.take(surprise, LEAST_GAIN_KNOWN if known else LEAST_GAIN_WORKER)
+        self._sum += level.value - before
         self.average_s += LEAST_GAIN_LANGUAGE * (seconds / self.slowness(worker) - self.average_s)
         if job.key is not None:
             self._known[job.key] = seconds / self.slowness(worker)

@@ -20,8 +20,9 @@ preprocessing the client's cores feed the workers; ``WAIT_LIMIT_S`` bounds the w
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
@@ -59,7 +60,7 @@ MAX_TRIES: Final = 3
 """Workers that may let a job down before it is run locally."""
 WAIT_LIMIT_S: Final = 60.0
 """How long a job waits for a worker's slot while local ones are free."""
-LOOKED_AT: Final = 48
+LOOKED_AT: Final = 32
 """Workers that are compared for one job, beside those that hold its files."""
 LOOK_AGAIN_S: Final = 0.25
 """After what time a job that is kept for a busy worker is looked at again, if nothing happens before."""
@@ -72,6 +73,8 @@ IMPATIENCE: Final = 0.25
 HERE_GAIN: Final = 0.25
 """By which share of its time a job must be done sooner here: links and the build tool need this machine."""
 
+FASTEST_IDLE: Final = 4
+"""Idle workers that are compared for a second start."""
 LARGEST_HERE: Final = 1.5
 """How many times the average work a job may be that is run here: one that began here cannot be moved any more."""
 
@@ -146,11 +149,8 @@ class Scheduler:
     def next_deadline(self) -> float | None:
         """Return when ``TimePassed`` is wanted next, or ``None`` while nothing waits for time."""
         if not self._waiting:
-            return (
-                self._stragglers.look_at((lease for _, lease in self._alone()), self._now)
-                if self._policy.foresees
-                else None
-            )
+            alone = (lease for _, lease in self._alone())
+            return self._stragglers.look_at(alone, self._now) if self._policy.foresees else None
         times = [self._pending_until, *self._fleet.pauses()]
         times += [self._jobs[next(iter(queue))].since + WAIT_LIMIT_S for queue in self._waiting.values()]
         if self._keeping:
@@ -230,19 +230,17 @@ class Scheduler:
         if len(capable) > LOOKED_AT:
             first = self._turn = (self._turn + LOOKED_AT // 2) % len(capable)
             window = (*capable[first : first + LOOKED_AT], *capable[: max(0, first + LOOKED_AT - len(capable))])
-            some = [worker for worker in {*window, *job.holders} if self._may_do(job, worker)]
+            holders = [worker for worker in job.holders if worker not in window and self._serves(job, worker)]
+            some = [worker for worker in (*window, *holders[:LOOKED_AT]) if self._may_do(job, worker)]
             if any(self.eligible_now(worker, now) for worker in some):
                 return some
         return [worker for worker in capable if self._may_do(job, worker)]
 
+    def _serves(self, job: _Job, worker: WorkerId) -> bool:
+        return worker in self._fleet.views and isinstance(self.eligible_ever(worker, job.need), Offer)
+
     def _may_do(self, job: _Job, worker: WorkerId) -> bool:
-        view = self._fleet.views.get(worker)
-        return (
-            view is not None
-            and not view.draining
-            and worker not in job.tried
-            and isinstance(self.eligible_ever(worker, job.need), Offer)
-        )
+        return not self._fleet.views[worker].draining and worker not in job.tried
 
     def _foresee(
         self, number: JobId, job: _Job, seen: list[WorkerId], free: list[WorkerId], now: float
@@ -325,14 +323,15 @@ class Scheduler:
             return []
         decisions: list[Decision] = []
         slots = sum(view.slots for view in self._fleet.views.values())
-        for number, lease in self._alone():
+        idle = {need: self._idle(need, now) for need in {job.need for job in self._jobs.values()}}
+        for number, lease in sorted(self._alone(), key=lambda each: -each[1].due(now)):
             job = self._jobs[number]
             if not self._stragglers.affordable(len(self._doubled), slots):
                 break
             ends = {
                 worker: self._prospect(job, worker, now).end
-                for worker in self._look_at(job, self._fleet.capable(job.need), now)
-                if worker not in job.leased and self._fleet.idle(worker, now)
+                for worker in idle[job.need]
+                if worker not in job.leased and worker not in job.tried and self._fleet.idle(worker, now)
             }
             best = min(ends, key=lambda worker: (ends[worker], self._fleet.draws[worker], worker), default=None)
             if best is not None and Stragglers.worthwhile(lease, ends[best], now):
@@ -341,15 +340,18 @@ class Scheduler:
                 decisions.append(Duplicate(job=number, worker=best, offer=self._lease(number, best, now)))
         return decisions
 
-    def _alone(self) -> list[tuple[JobId, Lease]]:
-        """Return the jobs that were started once, those that are expected to end last first."""
-        found = [
-            (number, lease)
-            for number, job in self._jobs.items()
-            if len(job.leased) == 1 and number not in self._doubled
-            if (lease := self._fleet.lease_of(number, job.leased[0])) is not None
-        ]
-        return sorted(found, key=lambda each: -each[1].due(self._now))
+    def _idle(self, need: Need, now: float) -> list[WorkerId]:
+        """Return the fastest idle workers that could serve ``need``."""
+        idle = (worker for worker in self._fleet.capable(need) if self._fleet.idle(worker, now))
+        return heapq.nsmallest(FASTEST_IDLE, idle, key=self._estimates.slowness)
+
+    def _alone(self) -> Iterator[tuple[JobId, Lease]]:
+        """Yield the jobs that were started once."""
+        for number, job in self._jobs.items():
+            if len(job.leased) == 1 and number not in self._doubled:
+                lease = self._fleet.lease_of(number, job.leased[0])
+                if lease is not None:
+                    yield number, lease
 
     # --- the life of a job ----------------------------------------------------------------------
 

@@ -60,9 +60,9 @@ class Stragglers:
 
     def look_at(self, leases: Iterable[Lease], now: float) -> float | None:
         """Return when next to think of second starts, if nothing happens before."""
+        if now < self.quiet_from:
+            return self.quiet_from if any(True for _ in leases) else None
         times = [late if (late := self.late_at(lease)) > now else now + LATE_S for lease in leases]
-        if times and now < self.quiet_from:
-            return self.quiet_from
         return min(times, default=None)
 
     def affordable(self, running: int, slots: int) -> bool:
