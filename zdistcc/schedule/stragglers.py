@@ -15,8 +15,8 @@ from typing import Final
 
 from zdistcc.schedule.outlook import Lease
 
-LATE_FACTOR: Final = 1.0
-"""A job is a straggler when it is late by its whole expected time, and"""
+LATE_FACTOR: Final = 0.5
+"""A job is a straggler when it is late by this share of its expected time, and"""
 LATE_S: Final = 0.5
 """by this: shorter waits are not worth a second start."""
 LATE_PATIENCE: Final = 2.0
