@@ -49,7 +49,7 @@ BAD = {
     "discovery": ("mdns", "use 1 or 0"),
     "local_slots": ("0", "use a whole number from 1 to 4096"),
     "idle_exit": ("0", "use a number from 1"),
-    "policy": ("random", "use one of: least-loaded, list-order"),
+    "policy": ("random", "use one of: least-completion, least-loaded, list-order"),
     "log": ("loud", "use one of: debug, info, warning, error"),
     "port": ("65536", "use a whole number from 0 to 65535"),
     "slots": ("1.5", "use a whole number from 1 to 4096"),

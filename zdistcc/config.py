@@ -199,7 +199,7 @@ KEYS: Final = (
     Key(
         name="policy",
         scope=Scope.AGENT,
-        parse=_choice("least-loaded", "list-order"),
+        parse=_choice("least-completion", "least-loaded", "list-order"),
         default="least-loaded",
         help="How the agent ranks the workers that can do a job.",
     ),

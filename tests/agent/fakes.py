@@ -106,8 +106,8 @@ async def fake_worker(
 
 
 @asynccontextmanager
-async def dispatcher(local_slots: int = 2) -> AsyncIterator[Dispatcher]:
-    made = Dispatcher(local_slots=local_slots, policy=POLICIES["least-loaded"])
+async def dispatcher(local_slots: int = 2, policy: str = "least-loaded") -> AsyncIterator[Dispatcher]:
+    made = Dispatcher(local_slots=local_slots, policy=POLICIES[policy])
     try:
         yield made
     finally:

@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from zdistcc.errors import Reason
 from zdistcc.schedule import events as e
-from zdistcc.schedule.decisions import Decision, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, RunLocally
 from zdistcc.schedule.events import Blame, JobId, Need, Ticket, WorkerId
+from zdistcc.schedule.fleet import BUSY_PAUSE_S, ahead
 from zdistcc.schedule.policies import POLICIES
-from zdistcc.schedule.scheduler import BUSY_PAUSE_S, MAX_TRIES, WAIT_LIMIT_S, Scheduler, ahead
+from zdistcc.schedule.scheduler import MAX_TRIES, WAIT_LIMIT_S, Scheduler
 from zdistcc.toolchain.identity import CompilerId, Family, Match, Offer
 
 GCC = CompilerId(family=Family.GCC, version="12.2.0", target="x86_64-linux-gnu", build_id="a" * 32)
@@ -224,13 +225,18 @@ def test_every_policy_ranks() -> None:
 class Farm(RuleBasedStateMachine):
     """Any order of events keeps the invariants, and every job is answered in the end."""
 
+    policy = "least-loaded"
+
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench()
-        self.next_job = 0
-        self.leased: dict[int, str] = {}
+        self.bench = Bench(self.policy)
+        self.next_number = 0
+        self.leased: dict[int, list[str]] = {}
         self.waiting: set[int] = set()
+        self.doubled: set[int] = set()
         self.joined: set[str] = set()
+        self.here: set[int] = set()
+        self.tickets: dict[int, bool] = {}
 
     def take(self, decisions: list[Decision]) -> None:
         for decision in decisions:
@@ -239,9 +245,20 @@ class Farm(RuleBasedStateMachine):
                     assert decision.job in self.waiting
                     assert decision.worker in self.joined
                     self.waiting.remove(decision.job)
-                    self.leased[decision.job] = decision.worker
+                    self.leased[decision.job] = [decision.worker]
+                case Duplicate():
+                    assert not self.waiting, "a second start while jobs are queued"
+                    assert decision.worker in self.joined - set(self.leased[decision.job])
+                    assert decision.job not in self.doubled, "a third start"
+                    self.doubled.add(decision.job)
+                    self.leased[decision.job].append(decision.worker)
                 case RunLocally():
                     self.waiting.remove(decision.job)
+                    self.here.add(decision.job)
+                case GrantLocal():
+                    assert self.tickets[decision.ticket] is False
+                    self.tickets[decision.ticket] = True
+        assert sum(self.tickets.values()) <= 2
 
     @rule(name=st.sampled_from("abc"), slots=st.integers(1, 3), good=st.booleans())
     def join(self, name: str, slots: int, good: bool) -> None:
@@ -254,29 +271,50 @@ class Farm(RuleBasedStateMachine):
         if name in self.joined:
             self.joined.remove(name)
             self.take(self.bench.tell(e.WorkerLost(worker=WorkerId(name), fault=fault)))
-            for job in [job for job, worker in self.leased.items() if worker == name]:
-                self.break_lease(job, Blame.WORKER)
+            for job in [job for job, workers in self.leased.items() if name in workers]:
+                self.break_lease(job, name, Blame.WORKER)
 
-    def break_lease(self, job: int, blame: Blame) -> None:
-        del self.leased[job]
-        self.waiting.add(job)
-        self.take(self.bench.tell(e.LeaseBroken(job=JobId(job), blame=blame)))
+    @rule(name=st.sampled_from("abc"), busy=st.integers(0, 8), slots=st.integers(1, 4), draining=st.booleans())
+    def change(self, name: str, busy: int, slots: int, draining: bool) -> None:
+        event = e.WorkerChanged(worker=WorkerId(name), slots=slots, running=busy, queued=0, draining=draining)
+        self.take(self.bench.tell(event))
 
-    @rule()
-    def queue(self) -> None:
-        self.next_job += 1
-        self.waiting.add(self.next_job)
-        self.take(self.bench.queue(self.next_job))
+    def break_lease(self, job: int, worker: str, blame: Blame) -> None:
+        self.leased[job].remove(worker)
+        if not self.leased[job]:
+            del self.leased[job]
+            self.doubled.discard(job)
+            self.waiting.add(job)
+        self.take(self.bench.tell(e.LeaseBroken(job=JobId(job), blame=blame, worker=WorkerId(worker))))
+
+    @rule(
+        size=st.sampled_from([0, 1000, 5_000_000]), key=st.sampled_from([None, "x", "y"]), holder=st.sampled_from("abz")
+    )
+    def queue(self, size: int, key: str | None, holder: str) -> None:
+        self.next_number += 1
+        self.waiting.add(self.next_number)
+        event = e.JobQueued(
+            job=JobId(self.next_number),
+            need=NEED,
+            input_bytes=size,
+            key=key,
+            transfer_bytes=size,
+            holders=frozenset({WorkerId(holder)}),
+        )
+        self.take(self.bench.tell(event))
 
     @precondition(lambda self: self.leased)
-    @rule(data=st.data(), blame=st.sampled_from([None, *Blame]))
-    def answer(self, data: st.DataObject, blame: Blame | None) -> None:
+    @rule(data=st.data(), blame=st.sampled_from([None, *Blame]), wall=st.sampled_from([None, 0.0, 0.01, 3.0, 500.0]))
+    def answer(self, data: st.DataObject, blame: Blame | None, wall: float | None) -> None:
         job = data.draw(st.sampled_from(sorted(self.leased)))
+        worker = data.draw(st.sampled_from(self.leased[job]))
         if blame is None:
             del self.leased[job]
-            self.take(self.bench.tell(e.JobDone(job=JobId(job))))
+            self.doubled.discard(job)
+            done = e.JobDone(job=JobId(job), worker=WorkerId(worker), wall_s=wall, queue_s=0.1)
+            self.take(self.bench.tell(done))
         else:
-            self.break_lease(job, blame)
+            self.break_lease(job, worker, blame)
 
     @precondition(lambda self: self.leased or self.waiting)
     @rule(data=st.data())
@@ -284,9 +322,24 @@ class Farm(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(sorted({*self.leased, *self.waiting})))
         self.leased.pop(job, None)
         self.waiting.discard(job)
+        self.doubled.discard(job)
         self.take(self.bench.tell(e.JobAbandoned(job=JobId(job))))
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 100.0]))
+    @rule(urgent=st.booleans(), coming=st.booleans())
+    def ask_for_a_slot(self, urgent: bool, coming: bool) -> None:
+        job = JobId(self.here.pop()) if coming and self.here else None
+        self.next_number += 1
+        self.tickets[self.next_number] = False
+        self.take(self.bench.tell(e.LocalQueued(ticket=Ticket(self.next_number), urgent=urgent, job=job)))
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data())
+    def give_a_slot_back(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(sorted(self.tickets)))
+        del self.tickets[ticket]
+        self.take(self.bench.tell(e.LocalReleased(ticket=Ticket(ticket))))
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 100.0]))
     def pass_time(self, seconds: float) -> None:
         self.bench.now += seconds
         self.take(self.bench.tell(e.TimePassed()))
@@ -296,23 +349,40 @@ class Farm(RuleBasedStateMachine):
         if self.waiting:
             assert self.joined or self.bench.scheduler.next_deadline() is not None
 
-    def teardown(self) -> None:
-        for job in list(self.leased):
+    @invariant()
+    def deadlines_lie_ahead(self) -> None:
+        deadline = self.bench.scheduler.next_deadline()
+        assert deadline is None or deadline > self.bench.now
+
+    def end(self) -> None:
+        for job, workers in list(self.leased.items()):
             del self.leased[job]
-            self.take(self.bench.tell(e.JobDone(job=JobId(job))))
+            self.doubled.discard(job)
+            self.take(self.bench.tell(e.JobDone(job=JobId(job), worker=WorkerId(workers[-1]))))
+
+    def teardown(self) -> None:
+        for ticket in list(self.tickets):
+            del self.tickets[ticket]
+            self.take(self.bench.tell(e.LocalReleased(ticket=Ticket(ticket))))
         for _ in range(200):
+            self.end()
             if not self.waiting and not self.leased:
                 break
-            for job in list(self.leased):
-                del self.leased[job]
-                self.take(self.bench.tell(e.JobDone(job=JobId(job))))
             if self.waiting and self.bench.scheduler.next_deadline() is not None:
                 self.take(self.bench.wait())
         assert not self.waiting
 
 
+class ForeseeingFarm(Farm):
+    """The same with the policy that keeps jobs, runs them here, and starts them twice."""
+
+    policy = "least-completion"
+
+
 TestFarm = Farm.TestCase
-TestFarm.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFarm.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestForeseeingFarm = ForeseeingFarm.TestCase
+TestForeseeingFarm.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
 def test_a_job_goes_where_its_sources_are(bench: Bench) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from zdistcc.agent.headers import Bundle
-from zdistcc.agent.job import Farm, not_as_text
-from zdistcc.agent.plan import Stay
+from zdistcc.agent.job import Farm
+from zdistcc.agent.plan import Stay, not_as_text
 from zdistcc.agent.roster import Entry, Roster, offers_of
 from zdistcc.config import Config
 from zdistcc.discovery.advert import printable

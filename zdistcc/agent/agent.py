@@ -35,6 +35,7 @@ from zdistcc.errors import Reason, UserError
 from zdistcc.schedule.events import DiscoveryPending, WorkerId
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
+from zdistcc.sources.model import Closure
 from zdistcc.toolchain.identity import CompilerId
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
@@ -76,6 +77,10 @@ class Agent:
         entry = self.roster.entry(worker)
         return entry.name if entry is not None else worker
 
+    def holders(self, closure: Closure) -> frozenset[WorkerId]:
+        """Return the workers that have most of ``closure`` already."""
+        return self.roster.holders(closure)
+
     # --- control --------------------------------------------------------------------------------
 
     async def launch(self, request: LaunchRequest, visitor: Visitor) -> Outcome:
@@ -86,7 +91,7 @@ class Agent:
         settings = config.for_job(self.settings, request.env)
         if settings.peers:
             self.roster.add_peers(settings.peers)
-        number = self.dispatcher.new_job()
+        number = visitor.job = self.dispatcher.new_job()
         try:
             return await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
@@ -95,7 +100,7 @@ class Agent:
 
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
-        ticket = await self.dispatcher.local(urgent=False)
+        ticket = await self.dispatcher.local(urgent=False, job=visitor.job)
         visitor.on_end = lambda: self.dispatcher.release(ticket)
 
     async def answer(self, body: bytes) -> bytes:

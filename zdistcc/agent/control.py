@@ -21,6 +21,7 @@ from typing import Final
 
 from zdistcc.agent.job import Done, Failed, Here, Outcome
 from zdistcc.errors import RemoteProtocolError
+from zdistcc.schedule.events import JobId
 from zdistcc.wire import control
 from zdistcc.wire.control import AdminRequest, LaunchRequest, RequestReader
 
@@ -44,6 +45,7 @@ class Visitor:
         self._answered = False
         self._closed = False
         self.on_end: Callable[[], None] | None = None
+        self.job: JobId | None = None
         self._loop.add_reader(sock, self._readable)
 
     @property

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
 
-from zdistcc.schedule.decisions import Decision, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, RunLocally
 from zdistcc.schedule.events import (
     Blame,
     Event,
@@ -32,14 +35,30 @@ from zdistcc.schedule.snapshot import Snapshot
 Placement = Grant | RunLocally
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a job before it runs; see :class:`JobQueued`."""
+
+    input_bytes: int = 0
+    key: Hashable | None = None
+    transfer_bytes: int = 0
+    holders: frozenset[WorkerId] = frozenset()
+    home: WorkerId | None = None
+
+
+NOTHING_KNOWN: Final = Known()
+
+
 class Dispatcher:
     """Owner of the scheduler in the agent."""
 
     def __init__(self, *, local_slots: int, policy: PolicyRow) -> None:
+        self.foresees = policy.foresees
         self._scheduler = Scheduler(local_slots=local_slots, policy=policy, jitter=random.random)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._placements: dict[JobId, asyncio.Future[Placement]] = {}
+        self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,24 +83,50 @@ class Dispatcher:
         """Return a number for a job."""
         return JobId(next(self._numbers))
 
-    async def place(self, job: JobId, need: Need, home: WorkerId | None = None) -> Placement:
-        """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`.
+    async def place(self, job: JobId, need: Need, known: Known = NOTHING_KNOWN) -> Placement:
+        """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
+        return await self._decided(
+            job,
+            JobQueued(
+                job=job,
+                need=need,
+                input_bytes=known.input_bytes,
+                key=known.key,
+                transfer_bytes=known.transfer_bytes,
+                holders=known.holders,
+                home=known.home,
+            ),
+        )
 
-        ``home`` is the worker that has its sources.
-        """
-        return await self._decided(job, JobQueued(job=job, need=need, home=home))
+    async def place_again(self, job: JobId, blame: Blame, worker: WorkerId | None = None) -> Placement:
+        """The last worker that had ``job`` did not do it: return where it is to run instead."""
+        return await self._decided(job, LeaseBroken(job=job, blame=blame, worker=worker))
 
-    async def place_again(self, job: JobId, blame: Blame) -> Placement:
-        """The granted worker did not do ``job``: return where it is to run instead."""
-        return await self._decided(job, LeaseBroken(job=job, blame=blame))
+    def second_start(self, job: JobId) -> asyncio.Future[Duplicate]:
+        """Return what will hold the order to start a granted ``job`` once more, if ever that is given."""
+        future = self._seconds[job] = self._loop.create_future()
+        return future
 
-    def done(self, job: JobId) -> None:
-        """The granted worker did ``job``."""
-        self.tell(JobDone(job=job))
+    def one_failed(self, job: JobId, blame: Blame, worker: WorkerId) -> None:
+        """One of the two workers that had ``job`` did not do it; the other is still at it."""
+        self.tell(LeaseBroken(job=job, blame=blame, worker=worker))
+
+    def done(
+        self,
+        job: JobId,
+        worker: WorkerId | None = None,
+        *,
+        wall_s: float | None = None,
+        cpu_s: float | None = None,
+        queue_s: float | None = None,
+    ) -> None:
+        """A granted worker did ``job``, in these times by its own clock."""
+        self.tell(JobDone(job=job, worker=worker, wall_s=wall_s, cpu_s=cpu_s, queue_s=queue_s))
 
     def abandon(self, job: JobId) -> None:
         """Nobody wants ``job`` any more."""
         self._placements.pop(job, None)
+        self._seconds.pop(job, None)
         self.tell(JobAbandoned(job=job))
 
     async def _decided(self, job: JobId, event: Event) -> Placement:
@@ -92,12 +137,15 @@ class Dispatcher:
 
     # --- this machine ---------------------------------------------------------------------------
 
-    async def local(self, *, urgent: bool) -> Ticket:
-        """Return a ticket to run something here, when there is a slot; given back by :meth:`release`."""
+    async def local(self, *, urgent: bool, job: JobId | None = None) -> Ticket:
+        """Return a ticket to run something here, when there is a slot; given back by :meth:`release`.
+
+        ``job``: it is this one that runs here.
+        """
         ticket = Ticket(next(self._numbers))
         future = self._tickets[ticket] = self._loop.create_future()
         try:
-            self.tell(LocalQueued(ticket=ticket, urgent=urgent))
+            self.tell(LocalQueued(ticket=ticket, urgent=urgent, job=job))
             await future
         except asyncio.CancelledError:
             self.release(ticket)
@@ -118,6 +166,10 @@ class Dispatcher:
                 placement = self._placements.pop(decision.job, None)
                 if placement is not None and not placement.done():
                     placement.set_result(decision)
+            case Duplicate():
+                second = self._seconds.pop(decision.job, None)
+                if second is not None and not second.done():
+                    second.set_result(decision)
             case GrantLocal():
                 turn = self._tickets.get(decision.ticket)
                 if turn is not None and not turn.done():

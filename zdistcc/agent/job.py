@@ -9,6 +9,7 @@ Must not know: unix sockets, the discovery of workers.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
@@ -20,20 +21,21 @@ from typing import Final, Protocol
 from zdistcc import children
 from zdistcc.agent import outputs
 from zdistcc.agent.canary import Canaries, Verdict
-from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.dispatch import Dispatcher, Known
 from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.outputs import NotWritten
-from zdistcc.agent.plan import Plan, Planner, Stay
+from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text, output_directory
+from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale
 from zdistcc.agent.stats import Stats
 from zdistcc.children import SpawnError
 from zdistcc.config import Config, Fidelity
 from zdistcc.errors import ExitCode, InfraError, Reason
-from zdistcc.schedule.decisions import Grant
+from zdistcc.schedule.decisions import Duplicate, Grant
 from zdistcc.schedule.events import Blame, JobId, WorkerId
+from zdistcc.sources.model import Closure
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.invocation import Stage
-from zdistcc.toolchain.options import Side
 from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
@@ -43,6 +45,8 @@ EAGER_BYTES: Final = 32 << 10
 """Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
 _NEEDS_COMMENTS: Final = b"-Wimplicit-fallthrough"
 """GCC's warning that a comment silences.  Comments in the text (-C) are no way out: they change stringification."""
+PACKS_TO: Final = 4
+"""Sources are packed to about one in so many bytes."""
 TREE_TRIES: Final = 2
 """How often a job is shipped with its headers: the second time in a new epoch, because the first was in doubt."""
 _log = logging.getLogger("zdistcc.agent")
@@ -61,11 +65,6 @@ _BLAME: Final = {
     RefusalCode.LIMIT: Blame.FINAL,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
-}
-_SIDE_REASONS: Final = {
-    Side.DWO: Reason.SPLIT_DWARF,
-    Side.GCNO: Reason.COVERAGE,
-    Side.SU: Reason.STACK_USAGE,
 }
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
@@ -123,6 +122,9 @@ class Farm(Protocol):
 
     def worker_name(self, worker: WorkerId) -> str:
         """Return the name under which a worker is shown."""
+
+    def holders(self, closure: Closure) -> frozenset[WorkerId]:
+        """Return the workers that have most of ``closure`` already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,25 +185,50 @@ class JobRun:
 
     async def _attempt(self, plan: Plan) -> Outcome:
         """Ask for a worker, ship, and ask again as long as workers let us down."""
-        home = self._farm.shelf.home(self._bundle) if self._bundle is not None else None
-        placement = await self._farm.dispatcher.place(self._job, plan.need, home)
+        dispatcher = self._farm.dispatcher
+        placement = await dispatcher.place(self._job, plan.need, self._known(plan))
         while isinstance(placement, Grant):
             try:
-                answer, mode = await self._ship(plan, placement)
+                end = await first_answer(
+                    dispatcher, self._job, placement, lambda order: self._start(plan, order), _blame
+                )
             except _Stays as stays:
                 return stays.here
-            except InfraError as error:
-                blame = _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
-                if isinstance(error, _Unfit):
-                    blame = Blame.JOB
-                _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(placement), blame.value, error)
-                placement = await self._farm.dispatcher.place_again(self._job, blame)
+            if isinstance(end, Lost):
+                placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
-            self._farm.dispatcher.done(self._job)
-            if self._bundle is not None:
-                self._farm.shelf.settle(self._bundle, placement.worker)
-            return self._finish(plan, answer, mode, self._name(placement))
+            run, answer, mode = end.answer
+            times = {name: getattr(answer.result, f"{name}_ms") / 1000 for name in ("wall", "cpu", "queue")}
+            dispatcher.done(self._job, end.order.worker, **{f"{name}_s": time for name, time in times.items()})
+            if run._bundle is not None:
+                self._farm.shelf.settle(run._bundle, end.order.worker)
+            return run._finish(plan, answer, mode, self._name(end.order))
         return Here(reason=placement.reason, detail=placement.detail)
+
+    async def _start(self, plan: Plan, order: Order) -> tuple[JobRun, Answer, str]:
+        """Ship the job once; a second start has its own state of what is shipped, and in which mode."""
+        run = copy.copy(self) if isinstance(order, Duplicate) else self
+        try:
+            return run, *await run._ship(plan, order)
+        except InfraError as error:
+            _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
+            raise
+
+    def _known(self, plan: Plan) -> Known:
+        """What the scheduler can go by."""
+        if self._bundle is None:
+            return Known(key=plan.output)
+        home = self._farm.shelf.home(self._bundle)
+        if not self._farm.dispatcher.foresees:
+            return Known(home=home)
+        size = sum(file.size for file in self._bundle.closure.files)
+        return Known(
+            input_bytes=size,
+            key=plan.output,
+            transfer_bytes=size // PACKS_TO,
+            holders=self._farm.holders(self._bundle.closure),
+            home=home,
+        )
 
     # --- shipping -------------------------------------------------------------------------------
 
@@ -218,7 +245,7 @@ class JobRun:
         self._bundle = bundle
         return None
 
-    async def _ship(self, plan: Plan, grant: Grant) -> tuple[Answer, str]:
+    async def _ship(self, plan: Plan, grant: Order) -> tuple[Answer, str]:
         """Send the job to the granted worker in the best mode that is left; return its answer and the mode."""
         remote = self._farm.remote(grant.worker)
         if remote is None:
@@ -254,7 +281,7 @@ class JobRun:
             self._text = await self._preprocess(plan)
         return await self._send_text(remote, grant, plan, self._text), "preprocessed"
 
-    async def _judge(self, plan: Plan, grant: Grant, remote: Remote) -> Verdict:
+    async def _judge(self, plan: Plan, grant: Order, remote: Remote) -> Verdict:
         """What is known, or found out now, of the worker's compiler compared with ours."""
 
         async def trial(request: LaunchRequest) -> bytes | None:
@@ -322,7 +349,7 @@ class JobRun:
             raise _Stays(Here(reason=Reason.PREPROCESSING_FAILED))
         return ended.stdout, ended.stderr
 
-    async def _send_text(self, remote: Remote, grant: Grant, plan: Plan, text: Text) -> Answer:
+    async def _send_text(self, remote: Remote, grant: Order, plan: Plan, text: Text) -> Answer:
         invocation = plan.invocation
         message = messages.Job(
             compiler=grant.offer.id.build_id,
@@ -389,7 +416,7 @@ class JobRun:
         )  # fmt: skip
         return Done(status=0, stdout=result.stdout, stderr=stderr)
 
-    def _name(self, grant: Grant) -> str:
+    def _name(self, grant: Order) -> str:
         return self._farm.worker_name(grant.worker)
 
 
@@ -405,7 +432,13 @@ class _Unfit(InfraError):
     """This worker cannot be given this job in any mode that is exact enough."""
 
 
-async def send_tree(shelf: Shelf, remote: Remote, grant: Grant, plan: Plan, bundle: Bundle) -> Answer:
+def _blame(error: InfraError) -> Blame:
+    if isinstance(error, _Unfit | SecondFailed):
+        return Blame.JOB
+    return _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
+
+
+async def send_tree(shelf: Shelf, remote: Remote, grant: Order, plan: Plan, bundle: Bundle) -> Answer:
     """Have a job done from its sources; raises as :meth:`Remote.compile_tree`."""
     invocation = plan.invocation
     closure = bundle.closure
@@ -434,18 +467,6 @@ async def send_tree(shelf: Shelf, remote: Remote, grant: Grant, plan: Plan, bund
         label=_label(plan),
     )
     return await remote.compile_tree(message, lambda digests: shelf.supply(closure, digests))
-
-
-def output_directory(plan: Plan) -> bytes:
-    """Return the real directory of a job's output."""
-    return os.path.realpath(os.path.dirname(plan.output))
-
-
-def not_as_text(plan: Plan) -> Reason:
-    """Return why preprocessed text will not do for ``plan``."""
-    for each in plan.invocation.side_outputs:
-        return _SIDE_REASONS[each.side]
-    return Reason.SOURCE_COLUMNS
 
 
 def _stage(plan: Plan) -> messages.Stage:

@@ -37,6 +37,11 @@ SIDES: Final[Mapping[Family, frozenset[Side]]] = {
     Family.UNKNOWN: NOTHING,
 }
 """Further outputs that come back.  GCC's coverage notes do not: with the object they name the directory it ran in."""
+_SIDE_REASONS: Final = {
+    Side.DWO: Reason.SPLIT_DWARF,
+    Side.GCNO: Reason.COVERAGE,
+    Side.SU: Reason.STACK_USAGE,
+}
 _COLOUR: Final = {Family.GCC: b"-fdiagnostics-color=always", Family.CLANG: b"-fcolor-diagnostics"}
 _NO_QUOTES: Final = {Family.GCC: b"-fno-diagnostics-show-caret", Family.CLANG: b"-fno-caret-diagnostics"}
 """The worker has no source lines to quote under a warning, and would quote lines of the text."""
@@ -152,6 +157,18 @@ class Planner:
                 path=compiler.path, reason=Reason.NATIVE_UNKNOWN, sentence="would record its options in another order"
             )
         return expansion.words
+
+
+def output_directory(plan: Plan) -> bytes:
+    """Return the real directory of a job's output."""
+    return os.path.realpath(os.path.dirname(plan.output))
+
+
+def not_as_text(plan: Plan) -> Reason:
+    """Return why preprocessed text will not do for ``plan``."""
+    for each in plan.invocation.side_outputs:
+        return _SIDE_REASONS[each.side]
+    return Reason.SOURCE_COLUMNS
 
 
 def text_fits(invocation: Invocation, fidelity: Fidelity) -> bool:

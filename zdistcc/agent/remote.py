@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ import msgspec
 from zdistcc import __version__
 from zdistcc.errors import InfraError, LocalProtocolError
 from zdistcc.net.drive import RESTING, WAITING, Link
-from zdistcc.sources.model import Closure
+from zdistcc.sources.model import Closure, SourceFile
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import (
@@ -157,6 +157,10 @@ class Remote:
             if not self._pending:
                 self.link.watch(RESTING)
 
+    def holds(self, files: Iterable[SourceFile]) -> bool:
+        """Return whether the worker was told of all of ``files``."""
+        return all(_entry_of(file) in self._entries for file in files)
+
     def declare(self, closure: Closure, directory: bytes = b"") -> int:
         """Return the number under which the worker knows ``closure`` (with ``directory``, where outputs are written).
 
@@ -282,4 +286,8 @@ def entries_of(closure: Closure) -> Iterator[FileEntry | LinkEntry | DirectoryEn
     for path in closure.directories:
         yield DirectoryEntry(path=path)
     for file in closure.files:
-        yield FileEntry(path=file.path, digest=file.digest, size=file.size, mtime_s=file.mtime_s)
+        yield _entry_of(file)
+
+
+def _entry_of(file: SourceFile) -> FileEntry:
+    return FileEntry(path=file.path, digest=file.digest, size=file.size, mtime_s=file.mtime_s)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import heapq
 import ipaddress
 import logging
 import re
@@ -30,6 +31,7 @@ from zdistcc.errors import InfraError
 from zdistcc.net.drive import WAITING
 from zdistcc.net.race import Address, connect, parse_address
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
+from zdistcc.sources.model import Closure
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
 from zdistcc.wire.messages import CompilerInfo, Compilers, Greeting, Load, Message, PeerInfo, Peers
 
@@ -45,6 +47,7 @@ MAX_ENTRIES: Final = 512
 """More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
 MAX_SLOTS: Final = 1024
 """More than any machine has; a worker that claims more would be given every job there is."""
+TELLING_FILES: Final = 8
 _ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
 
@@ -143,6 +146,15 @@ class Roster:
     def entry(self, worker: WorkerId) -> Entry | None:
         """Return what is known of ``worker``."""
         return self._by_id(worker)
+
+    def holders(self, closure: Closure) -> frozenset[WorkerId]:
+        """Return the workers that were told of the largest files of ``closure``: they speak for the rest."""
+        largest = heapq.nlargest(TELLING_FILES, closure.files, key=lambda file: file.size)
+        return frozenset(
+            entry.id
+            for entry in self._entries
+            if entry.id is not None and entry.remote is not None and entry.remote.holds(largest)
+        )
 
     # --- ways in --------------------------------------------------------------------------------
 

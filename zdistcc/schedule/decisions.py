@@ -19,6 +19,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Send ``job``, which takes far too long where it is, to ``worker`` as well; the first whole answer counts."""
+
+    job: JobId
+    worker: WorkerId
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunLocally:
     """No worker will do ``job``; ``detail`` says more than the reason where there is more to say."""
 
@@ -34,4 +43,4 @@ class GrantLocal:
     ticket: Ticket
 
 
-Decision = Grant | RunLocally | GrantLocal
+Decision = Grant | Duplicate | RunLocally | GrantLocal

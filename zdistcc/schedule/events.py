@@ -6,6 +6,7 @@ Must not know: what the scheduler makes of them.
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NewType
 
@@ -81,26 +82,44 @@ class DiscoveryPending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQueued:
-    """A job wants a worker; ``home`` is the one that has its sources, if any has."""
+    """A job wants a worker.
+
+    What helps to foresee how long it takes, as far as it is known: ``input_bytes`` it reads, ``key`` by which the
+    same job is recognised in a later build, ``transfer_bytes`` that a worker needs which is not one of ``holders``.
+    ``home`` is the worker that was sent its sources last.
+    """
 
     job: JobId
     need: Need
+    input_bytes: int = 0
+    key: Hashable | None = None
+    transfer_bytes: int = 0
+    holders: frozenset[WorkerId] = frozenset()
     home: WorkerId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
-    """The leased worker has given an answer; the lease ends."""
+    """A leased worker has given an answer; all leases of the job end.
+
+    ``worker`` says which, where there are two; ``wall_s`` and ``cpu_s`` are the compiler's, ``queue_s`` the time
+    before it on the worker, as the worker measured them.
+    """
 
     job: JobId
+    worker: WorkerId | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    queue_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseBroken:
-    """The leased worker did not do the job."""
+    """A leased worker did not do the job; ``worker`` says which, where there are two."""
 
     job: JobId
     blame: Blame
+    worker: WorkerId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +131,14 @@ class JobAbandoned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalQueued:
-    """Somebody wants to run something on this machine; ``urgent`` work feeds the workers and goes first."""
+    """Somebody wants to run something on this machine; ``urgent`` work feeds the workers and goes first.
+
+    ``job``: it is this one, which was to run locally.
+    """
 
     ticket: Ticket
     urgent: bool
+    job: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

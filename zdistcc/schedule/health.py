@@ -7,7 +7,7 @@ new announcement of the worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,3 +47,7 @@ class Health:
         """Return the time until which ``worker`` is left alone (0: it is not)."""
         record = self._records.get(worker)
         return record.until if record else 0.0
+
+    def pauses(self, workers: Container[WorkerId]) -> list[float]:
+        """Return when the pauses of ``workers`` end."""
+        return [record.until for worker, record in self._records.items() if worker in workers]

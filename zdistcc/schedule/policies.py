@@ -1,7 +1,11 @@
 """Policies: how workers that can do a job are ranked.  A policy suggests; the scheduler decides who is eligible.
 
 A row ranks one worker for one job; the lowest rank gets it.  Ties go to the worker with the lower id, so that a
-decision depends on nothing but the facts.
+decision depends on nothing but the facts.  A row that ``foresees`` also ranks workers that have no room now, and this
+machine: a job waits for one of them while that is better than all that is to be had at once.
+
+Rejected: a rank by load alone as the default (a slow idle worker is worse than a fast one with a short queue), ties
+by id among equals that are foreseen (all agents of a LAN would rush to the same worker: there a draw breaks ties).
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from zdistcc.schedule.outlook import Prospect
 from zdistcc.schedule.snapshot import WorkerView
 
 Rank = tuple[float, ...]
@@ -21,21 +26,37 @@ class PolicyRow:
 
     name: str
     help: str
-    rank: Callable[[WorkerView], Rank]
+    rank: Callable[[WorkerView, Prospect], Rank]
+    foresees: bool = False
 
 
-def _least_loaded(view: WorkerView) -> Rank:
+FULLER_IS_SLOWER: Final = 0.05
+"""A machine with all slots taken runs each job a little slower; enough to spread jobs among near-equals."""
+
+
+def _least_completion(view: WorkerView, prospect: Prospect) -> Rank:
+    load = max(view.running + view.queued, len(view.leases)) / max(1, view.slots)
+    return (prospect.end + FULLER_IS_SLOWER * min(1.0, load) * prospect.run_s,)
+
+
+def _least_loaded(view: WorkerView, prospect: Prospect) -> Rank:
     others = max(0, view.running + view.queued - len(view.leases))
     return (len(view.leases) + others) / max(1, view.slots), view.round_trip_s or 0.0
 
 
-def _list_order(view: WorkerView) -> Rank:
+def _list_order(view: WorkerView, prospect: Prospect) -> Rank:
     return ()
 
 
 POLICIES: Final = {
     row.name: row
     for row in (
+        PolicyRow(
+            name="least-completion",
+            help="the worker that would have done the job first, by what its results so far let expect",
+            rank=_least_completion,
+            foresees=True,
+        ),
         PolicyRow(
             name="least-loaded",
             help="the worker whose slots are taken the least, the nearer one of equals",

@@ -25,6 +25,8 @@ class WorkerView:
     draining: bool = False
     paused_until: float = 0.0
     round_trip_s: float | None = None
+    speed: float | None = None
+    """Work per second of one slot, as results showed; 1 is the machine whose results came first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +39,6 @@ class Snapshot:
     local_slots: int
     local_running: int
     local_waiting: int
+    duplicates: int = 0
+    duplicates_won: int = 0
+    wasted_s: float = 0.0
