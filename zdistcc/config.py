@@ -201,7 +201,8 @@ KEYS: Final = (
         scope=Scope.AGENT,
         parse=_choice("least-completion", "least-loaded", "list-order"),
         default="least-loaded",
-        help="How the agent ranks the workers that can do a job.",
+        help="How the agent ranks workers that can do a job. least-completion goes by measured speeds, may run jobs "
+        "on this machine when it is quicker, and starts stragglers a second time.",
     ),
     Key(
         name="log",

@@ -32,8 +32,6 @@ UNITS = {
 }
 TARGETS = [f"build/{directory}/{unit}.o" for directory, names in UNITS.items() for unit in names]
 COMPILERS = ("cc1", "cc1plus")
-ALONE = {"ZDISTCC_LOCAL_SLOTS": "1"}
-"""The one slot here is the reserve: whatever can go to a worker does."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,7 @@ class Build:
 
 @contextmanager
 def building(directory: Path, *, workers: int = 2, started: int | None = None) -> Iterator[tuple[Farm, Build]]:
-    with Farm(directory, workers=workers, started=started, env=ALONE) as farm:
+    with Farm(directory, workers=workers, started=started) as farm:
         farm.wait_for_workers()
         yield farm, Build(farm)
 

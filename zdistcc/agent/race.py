@@ -53,6 +53,11 @@ async def first_answer(
 
     What is no :class:`InfraError` is raised: from the first start at once; from the second it ends that start only.
     """
+    if not dispatcher.foresees:  # no second start will be ordered: one await less for every job
+        try:
+            return Won(order=grant, answer=await start(grant))
+        except InfraError as failure:
+            return Lost(order=grant, error=failure)
     second: asyncio.Future[Duplicate] | None = dispatcher.second_start(job)
     first = asyncio.ensure_future(start(grant))
     starts: dict[asyncio.Future[T], Order] = {first: grant}
