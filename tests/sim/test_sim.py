@@ -1,4 +1,4 @@
-"""The production scheduler in simulated LANs: nothing is lost, nobody starves, and the default policy earns its place."""
+"""The production scheduler in simulated LANs: nothing is lost, nobody starves, and foresight earns its place."""
 
 from __future__ import annotations
 
