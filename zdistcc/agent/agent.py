@@ -21,7 +21,8 @@ from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
-from zdistcc.agent.job import Outcome
+from zdistcc.agent.job import Done, Here, Outcome
+from zdistcc.agent.journal import Journal
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
 from zdistcc.agent.roster import Roster
@@ -53,6 +54,7 @@ class Agent:
     def __init__(self, settings: Config, env: dict[str, str]) -> None:
         self.settings = settings
         self.stats = Stats()
+        self.journal = Journal(asyncio.get_running_loop().time)
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         cache = paths.cache_dir(env, settings.cache_dir)
         self._probes = ProbeCache(cache / "probes.json")
@@ -62,7 +64,7 @@ class Agent:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
-        self.roster = Roster(self.dispatcher, cache / "workers.json")
+        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
         self._leaving = asyncio.Event()
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -92,16 +94,32 @@ class Agent:
         if settings.peers:
             self.roster.add_peers(settings.peers)
         number = visitor.job = self.dispatcher.new_job()
+        self.journal.begin(number, request)
         try:
-            return await job.run(self, number, request, settings, visitor.still_there)
+            outcome = await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
             self.stats.failed(Reason.ABANDONED)
+            self.journal.end(number, "abandoned")
             raise
+        if not isinstance(outcome, Here):
+            self.journal.end(number, "remote" if isinstance(outcome, Done) else "failed")
+        return outcome
 
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
-        ticket = await self.dispatcher.local(urgent=False, job=visitor.job)
-        visitor.on_end = lambda: self.dispatcher.release(ticket)
+        number = visitor.job
+        try:
+            ticket = await self.dispatcher.local(urgent=False, job=number)
+        except asyncio.CancelledError:
+            self.journal.end(number, "abandoned")
+            raise
+        self.journal.runs_here(number)
+
+        def ended() -> None:
+            self.dispatcher.release(ticket)
+            self.journal.end(number, "local")
+
+        visitor.on_end = ended
 
     async def answer(self, body: bytes) -> bytes:
         """Answer the command line interface."""

@@ -75,6 +75,10 @@ Supplier = Callable[[tuple[bytes, ...]], Sequence[tuple[Blob, bytes]] | None]
 MAX_ENTRIES_A_MESSAGE: Final = 8192
 
 
+def nothing() -> None:
+    """What is done when nobody wants to know that a job has begun."""
+
+
 class Stale(InfraError):
     """A source was changed while its job was on the way."""
 
@@ -83,6 +87,7 @@ class Stale(InfraError):
 class _Pending:
     supply: Supplier
     future: asyncio.Future[Answer]
+    on_started: Callable[[], None]
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
@@ -110,8 +115,8 @@ class Remote:
         """Whether the worker has said that it compiles shipped sources."""
         return self.greeted.done() and "headers" in self.greeted.result().features
 
-    async def compile_text(self, job: Job, packed: bytes) -> Answer:
-        """Have ``job`` done; ``packed`` is its text as announced.
+    async def compile_text(self, job: Job, packed: bytes, on_started: Callable[[], None] = nothing) -> Answer:
+        """Have ``job`` done; ``packed`` is its text as announced, ``on_started`` is called when its compiler runs.
 
         Raises :class:`Refused` (also for what cannot be told to any worker), or the :class:`InfraError` that ended the
         connection.  Cancelling cancels the job.
@@ -124,13 +129,15 @@ class Remote:
             once, supplied = not supplied, True
             return [(job.source, packed)] if once and digests == (job.source.digest,) else None
 
-        return await self._compile(job, [packed] if job.eager else [], supply)
+        return await self._compile(job, [packed] if job.eager else [], supply, on_started)
 
-    async def compile_tree(self, job: TreeJob, supply: Supplier) -> Answer:
+    async def compile_tree(self, job: TreeJob, supply: Supplier, on_started: Callable[[], None] = nothing) -> Answer:
         """As :meth:`compile_text`, for sources that were declared; :class:`Stale` when they have changed since."""
-        return await self._compile(job, [], supply)
+        return await self._compile(job, [], supply, on_started)
 
-    async def _compile(self, job: Job | TreeJob, bodies: Sequence[bytes], supply: Supplier) -> Answer:
+    async def _compile(
+        self, job: Job | TreeJob, bodies: Sequence[bytes], supply: Supplier, on_started: Callable[[], None]
+    ) -> Answer:
         if self.link.lost:
             raise InfraError("the connection is gone")
         stream = self.link.connection.open_stream()
@@ -139,7 +146,7 @@ class Remote:
             self.link.send(job, stream, bodies)
         except LocalProtocolError as error:
             raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
-        self._pending[stream] = _Pending(supply=supply, future=future)
+        self._pending[stream] = _Pending(supply=supply, future=future, on_started=on_started)
         self.link.watch(WAITING)
         try:
             return await future
@@ -230,7 +237,7 @@ class Remote:
             case Need():
                 self._supply(stream, pending, message)
             case Started():
-                pass
+                pending.on_started()
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
