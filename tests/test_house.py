@@ -63,6 +63,7 @@ PURE = (
     "schedule",
     "toolchain",
     "discovery.advert",
+    "discovery.hostspec",
     "worker.vet",
     "worker.admission",
     "worker.access",

@@ -14,7 +14,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     store/         content on disk: blobs (by digest), trees (epochs), mirror (where paths lead; pure), home (layout)
     wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*
     schedule/      who does what, pure: events, decisions, scheduler, policies*, fleet, health, snapshot
-    discovery/     who is there: advert (TXT <-> WorkerAd, pure), browse, advertise, mdns, interfaces, remembered
+    discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), browse, advertise, mdns, interfaces,
+                   remembered
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
                    shipped), epochs, canary, remote (one worker), roster, dispatch, control, outputs, journal
