@@ -68,10 +68,14 @@ def commands() -> dict[str, set[str]]:
     return {name: options_of(command) for name, command in group.commands.items()}  # type: ignore[attr-defined]
 
 
+def daemon_commands() -> dict[str, set[str]]:
+    """Each command of zdistccd with its options."""
+    group = typer.main.get_command(daemon.build())
+    return {name: options_of(command) for name, command in group.commands.items()}  # type: ignore[attr-defined]
+
+
 def daemon_options() -> set[str]:
-    app = typer.Typer(add_completion=False)
-    app.command()(daemon.command)
-    return options_of(typer.main.get_command(app))
+    return options_of(typer.main.get_command(daemon.build()))
 
 
 def dashed(option: str) -> str:
@@ -102,9 +106,15 @@ def test_no_command_is_described_that_does_not_exist() -> None:
 
 def test_every_option_of_the_daemon_is_described_and_no_other() -> None:
     text = page("zdistccd.8")
-    options = {option for option in daemon_options() if option.startswith("-")} | {"--help"}
+    known = daemon_options().union(*daemon_commands().values())
+    options = {option for option in known if option.startswith("-")} | {"--help"}
     written = set(re.findall(r"Fl Fl ([a-z][a-z-]*)", text))
     assert written == {option.removeprefix("--") for option in options}
+
+
+def test_every_command_of_the_daemon_is_described_and_no_other() -> None:
+    names = re.findall(r"^\.It Cm ([a-z]+)", subsection(page("zdistccd.8"), "As a service"), re.MULTILINE)
+    assert sorted(names) == sorted(daemon_commands())
 
 
 def test_every_exit_code_is_described() -> None:
@@ -311,7 +321,8 @@ def test_the_commands_and_options_in_readme_exist() -> None:
     known = commands()
     for program, *words in calls:
         if program == "zdistccd":
-            assert {word for word in words if word.startswith("-")} <= daemon_options()
+            own = daemon_commands()[words[0]] if words and words[0][0] != "-" else daemon_options()
+            assert {word for word in words if word.startswith("-")} <= own
         elif words and words[0] in known:
             own = words[1:2] if words[0] == "explain" else words[1:]  # the rest is a compiler's
             assert {word for word in own if word.startswith("--")} <= known[words[0]], words

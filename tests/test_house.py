@@ -20,12 +20,13 @@ ROOT = Path(zdistcc.__file__).parent
 REPO = ROOT.parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "project" not in path.relative_to(ROOT).parts)
 
-TOP = {"errors", "config", "paths", "children"}
+TOP = {"errors", "config", "paths", "children", "logs"}
 ROOMS = {
     "errors": set(),
     "config": {"errors"},
     "paths": set(),
     "children": {"errors"},
+    "logs": set(),
     "launcher": set(),
     "sample": set(),
     "wire": {"errors"},

@@ -5,6 +5,7 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     errors.py      exception tree, Reason*, exit codes
     config.py      frozen Config; flags > environment > file > defaults; one row per key* with its help
     paths.py       runtime, cache and socket locations
+    logs.py        the log of programs that stay, a live line below it
     children.py    child processes: spawned in their own group, awaited without threads, killed whole
     launcher/      launcher.c (the compiled `zdistcc`), fallback.py (the same contract in bare Python), build hook
     toolchain/     what compilers are, pure: options*, gcc*, clang*, invocation, rebuild, vetting, families*, identity;

@@ -8,13 +8,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from zdistcc import __version__, config, paths
+from zdistcc import __version__, config, logs, paths
 from zdistcc.agent import admin, job
 from zdistcc.agent.admin import LaunchQuestion
 from zdistcc.agent.canary import Canaries
@@ -237,12 +236,7 @@ def run(listener: socket.socket, path: str) -> None:
         settings = config.load(env)
     except UserError as error:
         settings, trouble = Config(), str(error)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
+    logs.begin(settings.log, env)
     if trouble:
         _log.error("the configuration is not used: %s", trouble)
     with contextlib.suppress(ImportError):

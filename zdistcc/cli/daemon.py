@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zdistcc import __version__, config
+from zdistcc.cli import service
 from zdistcc.errors import ExitCode, UserError
 
 
@@ -19,6 +20,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def command(
+    context: typer.Context,
     port: Annotated[
         int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
@@ -59,6 +61,8 @@ def command(
 
     Clients find it by themselves.  SIGTERM lets running jobs end; a second one stops them.
     """
+    if context.invoked_subcommand is not None:
+        return
     flags = {
         "port": _text(port),
         "slots": _text(slots),
@@ -88,12 +92,19 @@ def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
+def build() -> typer.Typer:
+    """Return the command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(command)
+    for function in (service.install, service.uninstall, service.status):
+        app.command()(function)
+    return app
+
+
 def main() -> None:
     """Entry point of ``zdistccd``."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(command)
     try:
-        app(prog_name="zdistccd")
+        build()(prog_name="zdistccd")
     except UserError as error:
         typer.echo(f"zdistccd: {error}", err=True)
         sys.exit(ExitCode.GENERAL)

@@ -14,12 +14,11 @@ import platform
 import secrets
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from zdistcc import __version__, paths
+from zdistcc import __version__, logs, paths
 from zdistcc.children import Limits, raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
@@ -38,6 +37,7 @@ from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
 from zdistcc.worker.execute import sweep
 from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.showing import Showing
 from zdistcc.worker.sources import Sources
 
 COMPILERS_INTERVAL_S: Final = 20.0
@@ -130,7 +130,7 @@ class Daemon:
         self._leaving = asyncio.Event()
         self.port = 0
 
-    async def run(self, ready: Callable[[Daemon], None]) -> None:
+    async def run(self, ready: Callable[[Daemon], None], showing: Showing | None = None) -> None:
         """Serve until told to leave; ``ready`` is called once clients can connect."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,8 +142,12 @@ class Daemon:
         servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
         async with self._announced(chosen) as advertiser:
             ready(self)
+            if showing is not None:
+                showing.begin()
             keeping = asyncio.ensure_future(self._keep_compilers_fresh(advertiser))
             await self._leaving.wait()
+            if showing is not None:
+                showing.leaving()
             keeping.cancel()
             if advertiser is not None:
                 await advertiser.goodbye()
@@ -245,19 +249,9 @@ class Daemon:
         draining.cancel()
 
 
-def log_to_stderr(level: str) -> None:
-    """Send the log to standard error, structured as ``key=value``."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-
-
 def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
     """Run a worker until it is told to leave; :class:`UserError` when it cannot start."""
-    log_to_stderr(config.log)
+    line = logs.begin(config.log, env)
     raise_descriptor_limit()
     with contextlib.suppress(ImportError):
         import uvloop
@@ -265,6 +259,11 @@ def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
     async def main() -> None:
-        await Daemon(config, env).run(ready)
+        daemon = Daemon(config, env)
+        showing = Showing(daemon.worker, line, env)
+        try:
+            await daemon.run(ready, showing)
+        finally:
+            showing.close()
 
     asyncio.run(main())
