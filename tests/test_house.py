@@ -39,9 +39,10 @@ ROOMS = {
     "agent": {*TOP, "net", "discovery", "schedule", "sources", "toolchain", "wire"},
     "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
+    "doctor": {"errors", "config", "paths", "discovery", "toolchain.lookup", "wire", "launcher.which"},
     "cli": {
-        *{"errors", "config", "ui", "worker", "sample", "toolchain.families", "toolchain.lookup"},
-        *{"wire.control", "launcher.fallback", "launcher.which"},
+        *{"errors", "config", "ui", "worker", "doctor", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"wire.control", "launcher.fallback", "launcher.which", "discovery.interfaces"},
     },
 }
 """What a room may import beside itself: rooms, or single modules of them."""
@@ -65,6 +66,9 @@ PURE = (
     "toolchain",
     "discovery.advert",
     "discovery.hostspec",
+    "doctor.finding",
+    "doctor.packages",
+    "doctor.workers",
     "worker.vet",
     "worker.admission",
     "worker.access",

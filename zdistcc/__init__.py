@@ -22,15 +22,16 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    shipped), epochs, canary, remote (one worker), roster, dispatch, control, outputs, journal
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure)
+    doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
     ui/            tables (pure rendering of what the agent answers)
     sample/        the project that `zdistcc demo` and the tests compile
 
-Imports point one way: cli -> ui, worker, sample; agent -> schedule, sources; worker -> store; agent, worker -> net,
-discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; discovery, sources, store, toolchain, wire ->
-errors.  The agent knows no store and the worker no source index: messages are all they share.  The launcher starts the
-agent and cli talks to it through ``wire.control``; neither imports it.  Of the launcher, only ``fallback`` (which
-imports nothing of ours) and ``which`` are there for others, for cli.
+Imports point one way: cli -> ui, worker, doctor, sample; agent -> schedule, sources; worker -> store; agent, worker ->
+net, discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; doctor -> discovery, wire; discovery,
+sources, store, toolchain, wire -> errors.  The agent knows no store and the worker no source index: messages are all
+they share.  The launcher starts the agent and cli talks to it through ``wire.control``; neither imports it.  Of the
+launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others.
 ``tests/test_house.py`` walks them.  This module imports nothing: the agent's start must not pay for a package
 that it may not need.
 """

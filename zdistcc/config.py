@@ -254,6 +254,13 @@ KEYS: Final = (
         help="More networks, in CIDR notation, that may use the worker. Private and link-local addresses always may.",
     ),
     Key(
+        name="deny",
+        scope=Scope.WORKER,
+        parse=_words,
+        default=(),
+        help="Networks, in CIDR notation, that may not use the worker, whatever else holds.",
+    ),
+    Key(
         name="store",
         scope=Scope.WORKER,
         parse=_text,
@@ -322,6 +329,7 @@ class Config:
     slots: int | None = None
     name: str | None = None
     allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     store: str | None = None
     store_size: int = 10 << 30
     nice: int = 10

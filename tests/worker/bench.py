@@ -164,6 +164,7 @@ async def shop(
         workspace=workspace,
         limits=limits or Limits(seconds=60),
         allow=(),
+        deny=(),
         machine="test",
         env=ENV,
     )

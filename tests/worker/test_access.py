@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zdistcc.errors import UserError
-from zdistcc.worker.access import allowed, parse_networks
+from zdistcc.worker.access import allowed, parse_networks, within
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,12 @@ def test_named_networks_are_served_too() -> None:
     for address in ("203.0.113.200", "2001:db8::5", "198.51.100.1", "::ffff:203.0.113.1"):
         assert allowed(address, more)
     assert not allowed("198.51.100.2", more)
+
+
+def test_what_is_denied_is_told_from_what_is_not() -> None:
+    networks = parse_networks(["192.0.2.0/24", "fe80::/10"], "--deny")
+    assert within("192.0.2.9", networks) and within("::ffff:192.0.2.9", networks) and within("fe80::1%eth0", networks)
+    assert not within("198.51.100.9", networks) and not within("name", networks)
 
 
 def test_a_bad_network_is_the_user_s_to_mend() -> None:

@@ -53,6 +53,18 @@ def offers(entry: Entry) -> tuple[Offer, ...]:
     return offers_of(entry.greeting.compilers) if entry.greeting is not None else ()
 
 
+def describe_compiler(compiler: CompilerId | None) -> dict[str, str] | None:
+    """Return this machine's default compiler as ``hosts --json`` has it."""
+    if compiler is None:
+        return None
+    return {
+        "family": compiler.family.value,
+        "version": compiler.version,
+        "target": compiler.target,
+        "build_id": compiler.build_id,
+    }
+
+
 def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | None) -> dict[str, Any]:
     """Return one row of ``hosts --json``."""
     greeting, ad = entry.greeting, entry.ad
@@ -84,6 +96,7 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "leases": len(view.leases) if view else 0,
         "round_trip_ms": round(remote.link.round_trip_s * 1000, 2) if remote and remote.link.round_trip_s else None,
         "bytes": {"sent": sent, "received": received},
+        "clock_skew_s": None if entry.clock_skew_s is None else round(entry.clock_skew_s, 1),
     }
 
 
@@ -165,13 +178,7 @@ async def explain(
         "mode": "preprocessed" if isinstance(bundle, Stay) else "headers",
         "why_not_headers": bundle.reason.text if isinstance(bundle, Stay) else None,
         "files": None if isinstance(bundle, Stay) else len(bundle.closure.files),
-        "compiler": {
-            "family": compiler.family.value,
-            "version": compiler.version,
-            "target": compiler.target,
-            "build_id": compiler.build_id,
-            "path": _shown(plan.compiler.driver),
-        },
+        "compiler": {**(describe_compiler(compiler) or {}), "path": _shown(plan.compiler.driver)},
         "match": plan.need.level.value,
         "language": plan.need.language,
         "source": _shown(plan.invocation.source),

@@ -26,6 +26,7 @@ from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
+from zdistcc.agent.trial import trial_everywhere
 from zdistcc.children import raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
@@ -36,7 +37,6 @@ from zdistcc.schedule.events import DiscoveryPending, WorkerId
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import CompilerId
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -142,6 +142,9 @@ class Agent:
                 settings = config.for_job(self.settings, launch.request().env)
                 await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views(), launch, settings)
+            case "trial":
+                default = await asyncio.to_thread(self._default_compiler)
+                return {"trials": await trial_everywhere(self, self.roster, default)}
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -158,21 +161,25 @@ class Agent:
             await asyncio.sleep(min(seconds, 10.0) - passed)
 
     async def _hosts(self) -> dict[str, Any]:
-        default = await asyncio.to_thread(self._default_compiler)
+        compiler = await asyncio.to_thread(self._default_compiler)
+        default = compiler.id if compiler is not None else None
         views = self._views()
         rows = [
             admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
             for entry in self.roster.entries
         ]
-        return {"hosts": sorted(rows, key=lambda row: (row["name"], str(row["id"])))}
+        return {
+            "hosts": sorted(rows, key=lambda row: (row["name"], str(row["id"]))),
+            "compiler": admin.describe_compiler(default),
+        }
 
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}
 
-    def _default_compiler(self) -> CompilerId | None:
+    def _default_compiler(self) -> Probed | None:
         path = default_compiler(self._env)
         found = self._probes.probe(path, self._env) if path is not None else None
-        return found.id if isinstance(found, Probed) else None
+        return found if isinstance(found, Probed) else None
 
     # --- life -----------------------------------------------------------------------------------
 

@@ -122,13 +122,17 @@ class Canaries:
             self._untried[key] = now + RETRY_S
         return verdict
 
-    async def _try(self, driver: bytes, language: str, trial: Trial) -> Verdict:
+    async def expected(self, driver: bytes, language: str) -> tuple[LaunchRequest, bytes | None]:
+        """Return the trial's command, and what it makes here (``None``: it cannot be made); made once."""
         name, _ = TRIALS[language]
         local = self._local.get((driver, language))
         if local is None:
             local = self._local[driver, language] = asyncio.ensure_future(self._compile_here(driver, language))
-        expected = await asyncio.shield(local)
-        made = await trial(self._request(driver, name)) if expected is not None else None
+        return self._request(driver, name), await asyncio.shield(local)
+
+    async def _try(self, driver: bytes, language: str, trial: Trial) -> Verdict:
+        request, expected = await self.expected(driver, language)
+        made = await trial(request) if expected is not None else None
         if made is None:
             return Verdict.UNTRIED
         return Verdict.SAME if made == expected else Verdict.DIFFERENT

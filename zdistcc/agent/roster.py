@@ -74,6 +74,7 @@ class Entry:
     remote: Remote | None = None
     greeting: Greeting | None = None
     address: Address | None = None
+    clock_skew_s: float | None = None
     trouble: str = ""
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
@@ -323,6 +324,7 @@ class Roster:
             return
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
         entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
+        entry.clock_skew_s = greeting.clock - time.time() if greeting.clock else None
         _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
         self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
         self._dispatcher.tell(

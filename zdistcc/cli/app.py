@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "explain": "zdistcc.cli.explain",
     "stop": "zdistcc.cli.stop",
     "demo": "zdistcc.cli.demo",
+    "doctor": "zdistcc.cli.doctor",
     "masquerade": "zdistcc.cli.masquerade",
 }
 _HELP: Final = """A distributed C/C++ compiler for the local network that needs no configuration.

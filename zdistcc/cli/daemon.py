@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zdistcc import __version__, config
 from zdistcc.cli import service
 from zdistcc.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from zdistcc.worker.main import Daemon
 
 
 def _show_version(wanted: bool) -> None:
@@ -39,6 +42,9 @@ def command(
         typer.Option(
             metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
         ),
+    ] = None,
+    deny: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
     ] = None,
     store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
     store_size: Annotated[
@@ -69,23 +75,25 @@ def command(
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
+        "deny": tuple(deny or ()),
         "store": store,
         "store_size": store_size,
         "nice": _text(nice),
         "log": log,
         "discovery": discovery,
     }
-    from zdistcc.worker.main import Daemon, run
+    from zdistcc.worker.main import run
 
-    def ready(daemon: Daemon) -> None:
-        offered = ", ".join(sorted({f"{offer.id} ({offer.id.target})" for offer in daemon.worker.offers()}))
-        typer.echo(
-            f"zdistccd {__version__}: {daemon.worker.settings.name} serves {daemon.worker.settings.slots} jobs at once "
-            f"on port {daemon.port}: {offered or 'no compiler found'}",
-            err=True,
-        )
+    run(config.load(os.environ, flags), os.environ, _say_ready)
 
-    run(config.load(os.environ, flags), os.environ, ready)
+
+def _say_ready(daemon: Daemon) -> None:
+    offered = ", ".join(sorted({f"{offer.id} ({offer.id.target})" for offer in daemon.worker.offers()}))
+    typer.echo(
+        f"zdistccd {__version__}: {daemon.worker.settings.name} serves {daemon.worker.settings.slots} jobs at once "
+        f"on port {daemon.port}: {offered or 'no compiler found'}",
+        err=True,
+    )
 
 
 def _text(number: int | None) -> str | None:

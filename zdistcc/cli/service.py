@@ -175,7 +175,7 @@ def status(
     ] = None,
 ) -> None:
     """Say whether zdistccd is a service here, and what the worker that runs on this machine does."""
-    from zdistcc.worker.ask import ask_worker
+    from zdistcc.doctor.ask import ask_worker
 
     for where in _places():
         if where.file.exists():

@@ -92,6 +92,21 @@ def _named(word: str, here: Sequence[Interface]) -> Interface:
     raise UserError(f"there is no network interface {word}; this machine has: {names}")
 
 
+def networks(interface: Interface) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
+    """Return the IPv4 networks that ``interface`` is in, each with its own address there."""
+    try:
+        rows = netifaces.ifaddresses(interface.name).get(netifaces.InterfaceType.AF_INET, [])
+    except (OSError, ValueError):
+        return ()
+    found = []
+    for row in rows:
+        try:
+            found.append((ipaddress.IPv4Network(f"{row['addr']}/{row['mask']}", strict=False), row["addr"]))
+        except (KeyError, ValueError):
+            continue
+    return tuple(found)
+
+
 def is_loopback(interface: Interface) -> bool:
     """Whether everything on ``interface`` stays on this machine."""
     return all(ipaddress.ip_address(address).is_loopback for address in interface.addresses)

@@ -79,6 +79,7 @@ class Greeting(_Struct, frozen=True, kw_only=True, tag="greeting"):
     queue: Count = 0
     machine: ShortText = ""
     features: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=64)] = ()
+    clock: Annotated[float, msgspec.Meta(ge=0, lt=1e12)] = 0.0
 
 
 class Denied(_Struct, frozen=True, kw_only=True, tag="denied"):

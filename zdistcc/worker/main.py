@@ -87,6 +87,7 @@ def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
         workspace=directory / "jobs",
         limits=Limits(seconds=config.job_seconds, memory=config.job_memory, output=config.job_output, nice=config.nice),
         allow=access.parse_networks(config.allow),
+        deny=access.parse_networks(config.deny, "--deny"),
         machine=f"{platform.system()} {platform.machine()}",
         env={b"PATH": os.fsencode(f"{env.get('PATH', '')}:{USUAL_PATH}".lstrip(":"))},
     )

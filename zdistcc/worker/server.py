@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Settings:
     workspace: Path
     limits: Limits
     allow: tuple[access.Network, ...]
+    deny: tuple[access.Network, ...]
     machine: str
     env: Mapping[bytes, bytes]
 
@@ -102,6 +104,7 @@ class Worker:
             compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
             machine=self.settings.machine,
             features=FEATURES,
+            clock=time.time(),
         )
         peers = [Peers(peers=tuple(self._peers.values()))] if self._peers else []
         return [greeting, self.load(), *peers]
@@ -249,6 +252,11 @@ class Worker:
             self._alone.set()
 
     def _why_denied(self, address: str, own_address: str) -> Denied | None:
+        if access.within(address, self.settings.deny):
+            return Denied(
+                sentence=f"{address} is not to be served by this worker",
+                remedy="start zdistccd without --deny for that address",
+            )
         if address != own_address and not access.allowed(address, self.settings.allow):
             return Denied(
                 sentence=f"{address} is not on this worker's network",
