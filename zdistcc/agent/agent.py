@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -22,21 +23,22 @@ from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
 from zdistcc.agent.job import Outcome
+from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
-from zdistcc.children import raise_descriptor_limit
+from zdistcc.children import cores, raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.browse import Browser
 from zdistcc.discovery.mdns import NoMulticast, open_responder
 from zdistcc.errors import Reason, UserError
-from zdistcc.schedule.events import DiscoveryPending, WorkerId
+from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import CompilerId
+from zdistcc.toolchain.identity import CompilerId, Match
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -59,9 +61,8 @@ class Agent:
         self.planner = Planner(self._probes)
         self.shelf = Shelf(cache / "sources.cache")
         self.canaries = Canaries(cache / "canary", self._env)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         policy = POLICIES[settings.policy]
-        self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
+        self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json")
         self._leaving = asyncio.Event()
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -125,6 +126,9 @@ class Agent:
                 settings = config.for_job(self.settings, launch.request().env)
                 await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views(), launch, settings)
+            case "parallelism":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                return dataclasses.asdict(await self._parallelism())
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -148,6 +152,13 @@ class Agent:
             for entry in self.roster.entries
         ]
         return {"hosts": sorted(rows, key=lambda row: (row["name"], str(row["id"])))}
+
+    async def _parallelism(self) -> Parallelism:
+        """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
+        needs = self.dispatcher.recent_needs
+        if not needs and (default := await asyncio.to_thread(self._default_compiler)) is not None:
+            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c"),)
+        return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
 
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,8 @@ class Known:
 
 
 NOTHING_KNOWN: Final = Known()
+RECENT_NEEDS: Final = 8
+"""Kinds of jobs that are remembered: what will be built next is most likely one of them."""
 
 
 class Dispatcher:
@@ -61,6 +64,7 @@ class Dispatcher:
         self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._needs: OrderedDict[Need, None] = OrderedDict()
 
     def tell(self, event: Event) -> None:
         """Hand a fact to the scheduler and carry out what it decides."""
@@ -71,6 +75,11 @@ class Dispatcher:
     def snapshot(self) -> Snapshot:
         """Return the scheduler's state."""
         return self._scheduler.snapshot()
+
+    @property
+    def recent_needs(self) -> tuple[Need, ...]:
+        """What the last jobs needed, each kind once."""
+        return tuple(self._needs)
 
     def close(self) -> None:
         """Plan nothing more."""
@@ -85,6 +94,10 @@ class Dispatcher:
 
     async def place(self, job: JobId, need: Need, known: Known = NOTHING_KNOWN) -> Placement:
         """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
+        self._needs[need] = None
+        self._needs.move_to_end(need)
+        if len(self._needs) > RECENT_NEEDS:
+            self._needs.popitem(last=False)
         return await self._decided(
             job,
             JobQueued(

@@ -19,6 +19,11 @@ PROMISE_S: Final = 2.0
 """How long a slot is kept for a job that was told to run here and has not come."""
 
 
+def reserve_of(slots: int) -> int:
+    """Return how many of ``slots`` are left to the agent, to links and to the build tool."""
+    return max(1, slots // 4)
+
+
 @dataclass(slots=True)
 class _Stay:
     """A job that runs here; ``begun`` counts from its slot on."""
@@ -54,7 +59,7 @@ class LocalSlots:
     @property
     def reserve(self) -> int:
         """Slots that are left to the agent, to links and to the build tool when jobs could run elsewhere."""
-        return max(1, self.slots // 4)
+        return reserve_of(self.slots)
 
     def promise(self, job: JobId, work: Work, now: float) -> None:
         """``job`` was told to run here."""
