@@ -28,11 +28,6 @@ MAX_TEXT_BYTES: Final = 1 << 20
 """How much of a compiler's messages is kept; the protocol's limit for them is the same."""
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class SpawnError(InfraError):
     """The program could not be started."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.farm import LAUNCHER, missing
 from zdistcc.agent.parallelism import Parallelism, parallelism
-from zdistcc.children import cores
+from zdistcc.config import cores
 from zdistcc.schedule.events import Need, WorkerId
 from zdistcc.schedule.snapshot import Snapshot, WorkerView
 from zdistcc.toolchain.identity import CompilerId, Family, Match, Offer

@@ -28,7 +28,7 @@ from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
-from zdistcc.children import cores, raise_descriptor_limit
+from zdistcc.children import raise_descriptor_limit
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.browse import Browser
@@ -62,7 +62,7 @@ class Agent:
         self.shelf = Shelf(cache / "sources.cache")
         self.canaries = Canaries(cache / "canary", self._env)
         policy = POLICIES[settings.policy]
-        self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores(), policy=policy)
+        self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json")
         self._leaving = asyncio.Event()
         self._idle_timer: asyncio.TimerHandle | None = None

@@ -10,7 +10,6 @@ import os
 import typer
 
 from zdistcc import config
-from zdistcc.children import cores
 from zdistcc.cli.ask import ask
 from zdistcc.errors import UserError
 
@@ -26,5 +25,5 @@ def show() -> None:
         useful = int(answer["useful"])
     except UserError as error:
         typer.echo(f"zdistcc: {error}; this machine's cores are counted", err=True)
-        useful = cores()
+        useful = config.cores()
     typer.echo(max(1, useful))
