@@ -48,10 +48,11 @@ def test_slots_that_serve_what_is_spare_and_some_on_the_way_count() -> None:
     [
         view("u", compiler=OTHER),
         view("u", draining=True),
+        view("u", quarantined="it lied"),
         view("u", slots=0),
         view("u", paused_until=NOW + 1),
     ],
-    ids=["incompatible", "draining", "no slots", "paused"],
+    ids=["incompatible", "draining", "quarantined", "no slots", "paused"],
 )
 def test_a_worker_that_takes_no_jobs_does_not_count(useless: WorkerView) -> None:
     assert count(useless) == count()

@@ -25,7 +25,7 @@ from zdistcc.agent.headers import Shelf
 from zdistcc.agent.job import Outcome
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
-from zdistcc.agent.remote import Remote
+from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
 from zdistcc.children import raise_descriptor_limit
@@ -34,7 +34,7 @@ from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.browse import Browser
 from zdistcc.discovery.mdns import NoMulticast, open_responder
 from zdistcc.errors import Reason, UserError
-from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId
+from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuarantined
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
@@ -81,6 +81,15 @@ class Agent:
     def holders(self, closure: Closure) -> frozenset[WorkerId]:
         """Return the workers that have most of ``closure`` already."""
         return self.roster.holders(closure)
+
+    def quarantine(self, worker: WorkerId, cause: WrongResult) -> None:
+        """Believe ``worker`` in nothing any more, until it has begun anew and passed another trial."""
+        _log.error("worker quarantined name=%r id=%s: %s", self.worker_name(worker), worker, cause)
+        self.canaries.forget(worker)
+        self.dispatcher.tell(WorkerQuarantined(worker=worker, reason=str(cause)))
+        remote = self.roster.remote(worker)
+        if remote is not None:
+            remote.disbelieve(cause)
 
     # --- control --------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,6 +57,10 @@ class Refused(InfraError):
     def __init__(self, refusal: Refuse) -> None:
         super().__init__(f"{refusal.code.value}: {refusal.sentence}")
         self.refusal = refusal
+
+
+class WrongResult(InfraError):
+    """The worker returned something that cannot be right: it is not to be believed in anything."""
 
 
 class NotServed(InfraError):
@@ -216,7 +221,9 @@ class Remote:
             return
         match message:
             case Result() if message.status > MAX_WAIT_STATUS:
-                pending.fail(InfraError(f"the worker says {message.status}, which is no wait status"))
+                pending.fail(
+                    WrongResult(f"it says that its compiler ended with {message.status}, which is no wait status")
+                )
             case Result():
                 tamed = {"stdout": tame(message.stdout), "stderr": tame(message.stderr)}
                 pending.result = msgspec.structs.replace(message, **tamed)
@@ -264,9 +271,21 @@ class Remote:
                 for slot, output in enumerate(pending.result.outputs)
             )
         except InfraError as error:
-            pending.fail(error)
+            pending.fail(WrongResult(f"an output could not be unpacked: {error}"))
             return
+        for output, data in zip(pending.result.outputs, outputs, strict=True):
+            if output.digest and output.digest != hashlib.sha256(data).digest():
+                pending.fail(WrongResult("an output was damaged: its digest does not fit"))
+                return
         pending.future.set_result(Answer(result=pending.result, outputs=outputs))
+
+    def disbelieve(self, cause: WrongResult) -> None:
+        """The worker returned something wrong: what else it has is not waited for."""
+        for stream, pending in self._pending.items():
+            if not pending.future.done():
+                if pending.result is None:
+                    self.link.send(Cancel(), stream)
+                pending.fail(cause)
 
     def _fail(self, cause: InfraError) -> None:
         if not self.greeted.done():

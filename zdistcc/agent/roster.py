@@ -326,6 +326,7 @@ class Roster:
                 name=entry.name,
                 slots=min(greeting.slots, MAX_SLOTS),
                 offers=offers_of(greeting.compilers),
+                started=greeting.started,
             )
         )
         self._remember()

@@ -37,12 +37,16 @@ class Blame(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJoined:
-    """A worker greeted us: it is connected and offers these compilers."""
+    """A worker greeted us: it is connected and offers these compilers.
+
+    ``started`` tells one start of its program from another, as far as it says.
+    """
 
     worker: WorkerId
     name: str
     slots: int
     offers: tuple[Offer, ...]
+    started: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,14 @@ class WorkerLost:
 
     worker: WorkerId
     fault: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerQuarantined:
+    """A worker returned something wrong, ``reason`` says what: nothing it says is believed for now."""
+
+    worker: WorkerId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +169,7 @@ Event = (
     WorkerJoined
     | WorkerChanged
     | WorkerLost
+    | WorkerQuarantined
     | WorkerAnnounced
     | DiscoveryPending
     | JobQueued

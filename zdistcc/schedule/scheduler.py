@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
@@ -49,6 +49,7 @@ from zdistcc.schedule.events import (
     WorkerId,
     WorkerJoined,
     WorkerLost,
+    WorkerQuarantined,
 )
 from zdistcc.schedule.fleet import Fleet
 from zdistcc.schedule.local import HERE, LocalSlots
@@ -117,6 +118,7 @@ class Scheduler:
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take a fact; return what is to be done.  ``now`` in seconds of a clock that never goes back."""
         self._now = now
+        self._fleet.release(now)
         match event:
             case WorkerJoined():
                 self._fleet.join(event)
@@ -124,6 +126,8 @@ class Scheduler:
                 self._fleet.change(event)
             case WorkerLost():
                 self._fleet.lose(event, now)
+            case WorkerQuarantined():
+                self._fleet.quarantine(event, now)
             case WorkerAnnounced():
                 self._fleet.health.clear(event.worker)
             case DiscoveryPending():
@@ -211,7 +215,7 @@ class Scheduler:
         if not capable:
             if now < self._pending_until:
                 return None
-            return self._run_locally(number, *self._why_nobody(job.need))
+            return self._run_locally(number, *self._fleet.why_nobody(job.need))
         seen = self._look_at(job, capable, now)
         if len(job.tried) >= MAX_TRIES or not seen:
             why = "tried" if job.tried else "told to leave"
@@ -314,16 +318,6 @@ class Scheduler:
         job = self._jobs.pop(number)
         self._local.promise(number, job.work, self._now)
         return RunLocally(job=number, reason=reason, detail=detail)
-
-    def _why_nobody(self, need: Need) -> tuple[Reason, str]:
-        if not self._fleet.views:
-            return Reason.NO_WORKER, ""
-        misses: Iterable[str] = (
-            f"{view.name} {miss.sentence}" if isinstance(miss, Mismatch) else f"{view.name} offers no compiler"
-            for view in self._fleet.views.values()
-            for miss in (self.eligible_ever(view.worker, need),)
-        )
-        return Reason.NO_COMPATIBLE_WORKER, "; ".join(misses)
 
     # --- second starts --------------------------------------------------------------------------
 

@@ -15,7 +15,11 @@ from rich.text import Text
 
 from zdistcc.errors import Reason
 
-_STATES = {"ready": "green", "busy": "yellow", "draining": "yellow", "incompatible": "red", "unreachable": "red"}
+_STATES = {
+    **dict.fromkeys(("busy", "draining"), "yellow"),
+    **dict.fromkeys(("incompatible", "unreachable", "quarantined"), "red"),
+    "ready": "green",
+}
 _TEXTS = {reason.word: reason.text for reason in Reason}
 
 
