@@ -129,7 +129,7 @@ class Agent:
             case "stats":
                 sent = sum(entry.bytes[0] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[0]
                 received = sum(entry.bytes[1] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[1]
-                return self.stats.as_json(sent, received)
+                return self.stats.as_json(sent, received, self.dispatcher.snapshot())
             case "explain":
                 launch = msgspec.convert(question.get("launch"), LaunchQuestion)
                 settings = config.for_job(self.settings, launch.request().env)

@@ -58,6 +58,11 @@ def stats_tables(stats: Mapping[str, Any]) -> Iterable[Table]:
     summary.add_row("jobs", f"{jobs['remote']} remote, {jobs['local']} local, {jobs['failed']} failed")
     summary.add_row("shipped", f"{modes['headers']} with headers, {modes['preprocessed']} preprocessed")
     summary.add_row("bytes", f"{sent:,} sent, {received:,} received")
+    again = stats["second_starts"]
+    if again["started"]:
+        summary.add_row(
+            "second starts", f"{again['started']}, of which {again['won']} won; {again['wasted_s']:.1f} s wasted"
+        )
     yield summary
     for heading, counts in (("WORKER", stats["workers"]), ("WHY LOCAL", stats["reasons"])):
         if counts:
