@@ -18,11 +18,12 @@ import msgspec
 from zdistcc import __version__, config, paths
 from zdistcc.agent import admin, job
 from zdistcc.agent.admin import LaunchQuestion
+from zdistcc.agent.builds import Builds
 from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
-from zdistcc.agent.job import Outcome
+from zdistcc.agent.job import Here, Outcome
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
@@ -66,6 +67,7 @@ class Agent:
         self.roster = Roster(self.dispatcher, cache / "workers.json")
         self._leaving = asyncio.Event()
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._builds = Builds()
 
     # --- job.Farm -------------------------------------------------------------------------------
 
@@ -101,16 +103,25 @@ class Agent:
         settings = config.for_job(self.settings, request.env)
         if settings.peers:
             self.roster.add_peers(settings.peers)
-        number = visitor.job = self.dispatcher.new_job()
+        number = visitor.job = self.dispatcher.new_job(self._builds.of(visitor.pid))
+        outcome: Outcome | None = None
         try:
-            return await job.run(self, number, request, settings, visitor.still_there)
+            outcome = await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
             self.stats.failed(Reason.ABANDONED)
             raise
+        finally:
+            if not isinstance(outcome, Here):
+                self.dispatcher.forget(number)
+        return outcome
 
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
-        ticket = await self.dispatcher.local(urgent=False, job=visitor.job)
+        assert visitor.job is not None
+        try:
+            ticket = await self.dispatcher.local(urgent=False, job=visitor.job)
+        finally:
+            self.dispatcher.forget(visitor.job)
         visitor.on_end = lambda: self.dispatcher.release(ticket)
 
     async def answer(self, body: bytes) -> bytes:

@@ -64,6 +64,7 @@ class Dispatcher:
         self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._builds: dict[JobId, Hashable] = {}
         self._needs: OrderedDict[Need, None] = OrderedDict()
 
     def tell(self, event: Event) -> None:
@@ -88,9 +89,15 @@ class Dispatcher:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def new_job(self) -> JobId:
-        """Return a number for a job."""
-        return JobId(next(self._numbers))
+    def new_job(self, build: Hashable = None) -> JobId:
+        """Return a number for a job of ``build``; given back by :meth:`forget`."""
+        job = JobId(next(self._numbers))
+        self._builds[job] = build
+        return job
+
+    def forget(self, job: JobId) -> None:
+        """Nothing will be asked for ``job`` any more."""
+        self._builds.pop(job, None)
 
     async def place(self, job: JobId, need: Need, known: Known = NOTHING_KNOWN) -> Placement:
         """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
@@ -108,6 +115,7 @@ class Dispatcher:
                 transfer_bytes=known.transfer_bytes,
                 holders=known.holders,
                 home=known.home,
+                build=self._builds.get(job),
             ),
         )
 
@@ -158,7 +166,8 @@ class Dispatcher:
         ticket = Ticket(next(self._numbers))
         future = self._tickets[ticket] = self._loop.create_future()
         try:
-            self.tell(LocalQueued(ticket=ticket, urgent=urgent, job=job))
+            build = self._builds.get(job) if job is not None else None
+            self.tell(LocalQueued(ticket=ticket, urgent=urgent, job=job, build=build))
             await future
         except asyncio.CancelledError:
             self.release(ticket)

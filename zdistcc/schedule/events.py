@@ -98,7 +98,7 @@ class JobQueued:
 
     What helps to foresee how long it takes, as far as it is known: ``input_bytes`` it reads, ``key`` by which the
     same job is recognised in a later build, ``transfer_bytes`` that a worker needs which is not one of ``holders``.
-    ``home`` is the worker that was sent its sources last.
+    ``home`` is the worker that was sent its sources last.  Jobs of different ``build`` take turns.
     """
 
     job: JobId
@@ -108,6 +108,7 @@ class JobQueued:
     transfer_bytes: int = 0
     holders: frozenset[WorkerId] = frozenset()
     home: WorkerId | None = None
+    build: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +146,13 @@ class JobAbandoned:
 class LocalQueued:
     """Somebody wants to run something on this machine; ``urgent`` work feeds the workers and goes first.
 
-    ``job``: it is this one, which was to run locally.
+    ``job``: it is this one, which was to run locally.  What is not urgent takes turns by ``build``.
     """
 
     ticket: Ticket
     urgent: bool
     job: JobId | None = None
+    build: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
