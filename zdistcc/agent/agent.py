@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -47,6 +47,8 @@ from zdistcc.wire.control import LaunchRequest
 
 BROWSE_GRACE_S = 1.5
 """How long the first jobs of an agent's life wait for workers to be heard of: mDNS answers within 1.2 s."""
+THREAD_TURN_S: Final = 0.0005
+"""How long a thread that scans sources may keep the loop waiting at each turn; Python's own 5 ms add up to 50."""
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -207,7 +209,7 @@ class Agent:
             door.close()  # at once: whoever comes now finds nobody and starts a new agent
         await self.roster.close()
         self.dispatcher.close()
-        self.shelf.index.save()
+        self.shelf.close()
 
     @contextlib.asynccontextmanager
     async def _discovery(self):  # type: ignore[no-untyped-def]
@@ -262,6 +264,7 @@ def run(listener: socket.socket, path: str) -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    sys.setswitchinterval(THREAD_TURN_S)
     inode = os.stat(path).st_ino
     raise_descriptor_limit()
 

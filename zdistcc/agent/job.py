@@ -388,7 +388,7 @@ class JobRun:
         stderr = (text.stderr if text else b"") + result.stderr
         if result.status != 0:
             if mode == "headers" and self._bundle is not None and (miss := _NOT_FOUND.search(result.stderr)):
-                self._farm.shelf.index.report_miss(self._bundle.request, miss[1])
+                self._farm.shelf.report_miss(self._bundle, miss[1])
             if self._config.fallback:
                 return Here(reason=Reason.REMOTE_ERROR, detail=worker)
             self._farm.stats.remote(mode, worker)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,7 +75,7 @@ class Answer:
     outputs: tuple[bytes, ...]
 
 
-Supplier = Callable[[tuple[bytes, ...]], Sequence[tuple[Blob, bytes]] | None]
+Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] | None]]
 """Returns the content with these digests, packed; ``None`` when some of it is no longer there."""
 MAX_ENTRIES_A_MESSAGE: Final = 8192
 
@@ -104,6 +104,7 @@ class Remote:
         self._on_news = on_news
         self._on_gone = on_gone
         self._pending: dict[int, _Pending] = {}
+        self._supplying: set[asyncio.Task[None]] = set()
         self._entries: dict[FileEntry | LinkEntry | DirectoryEntry, int] = {}
         self._sets: dict[tuple[int, bytes], int] = {}
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
@@ -124,7 +125,7 @@ class Remote:
 
         supplied = job.eager
 
-        def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
+        async def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
             nonlocal supplied
             once, supplied = not supplied, True
             return [(job.source, packed)] if once and digests == (job.source.digest,) else None
@@ -235,14 +236,22 @@ class Remote:
                 tamed_words = {"sentence": sentence(message.sentence), "remedy": sentence(message.remedy)}
                 pending.fail(Refused(msgspec.structs.replace(message, **tamed_words)))
             case Need():
-                self._supply(stream, pending, message)
+                task = asyncio.ensure_future(self._supply(stream, pending, message))
+                self._supplying.add(task)
+                task.add_done_callback(self._supplying.discard)
             case Started():
                 pass
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
-    def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
-        content = pending.supply(need.digests)
+    async def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
+        try:
+            content = await pending.supply(need.digests)
+        except InfraError as error:
+            pending.fail(error)
+            return
+        if pending.future.done():
+            return
         if content is None:
             pending.fail(Stale("a source changed, or the worker asked for what it was not told of"))
             return
