@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,9 @@ BROWSE_GRACE_S = 1.5
 """How long the first jobs of an agent's life wait for workers to be heard of: mDNS answers within 1.2 s."""
 THREAD_TURN_S: Final = 0.0005
 """How long a thread that scans sources may keep the loop waiting at each turn; Python's own 5 ms add up to 50."""
+GC_THRESHOLDS: Final = 2000, 10, 1000
+"""A search of everything for garbage takes 0.1 s after a closure of 5,000 files: that is left to idle moments."""
+TIDY_AFTER_S: Final = 5.0
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -68,7 +72,7 @@ class Agent:
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json")
         self._leaving = asyncio.Event()
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
 
     # --- job.Farm -------------------------------------------------------------------------------
@@ -99,9 +103,8 @@ class Agent:
 
     async def launch(self, request: LaunchRequest, visitor: Visitor) -> Outcome:
         """Decide one compile command."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+        for timer in self._idle_timers:
+            timer.cancel()
         settings = config.for_job(self.settings, request.env)
         if settings.peers:
             self.roster.add_peers(settings.peers)
@@ -234,9 +237,13 @@ class Agent:
 
     def _idle(self) -> None:
         """Nobody is connected: begin to count the idle time."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        self._idle_timer = asyncio.get_running_loop().call_later(self.settings.idle_exit, self._idle_over)
+        for timer in self._idle_timers:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle_timers = (
+            loop.call_later(TIDY_AFTER_S, gc.collect),
+            loop.call_later(self.settings.idle_exit, self._idle_over),
+        )
 
     def _idle_over(self) -> None:
         """Leave, unless somebody has come in and not said anything yet."""
@@ -265,6 +272,7 @@ def run(listener: socket.socket, path: str) -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     sys.setswitchinterval(THREAD_TURN_S)
+    gc.set_threshold(*GC_THRESHOLDS)
     inode = os.stat(path).st_ino
     raise_descriptor_limit()
 

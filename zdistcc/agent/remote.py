@@ -77,7 +77,7 @@ class Answer:
 
 Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] | None]]
 """Returns the content with these digests, packed; ``None`` when some of it is no longer there."""
-MAX_ENTRIES_A_MESSAGE: Final = 8192
+ENTRIES_AT_ONCE: Final = 1024
 
 
 class Stale(InfraError):
@@ -167,22 +167,25 @@ class Remote:
         """Return whether the worker was told of all of ``files``."""
         return all(_entry_of(file) in self._entries for file in files)
 
-    def declare(self, closure: Closure, directory: bytes = b"") -> int:
+    async def declare(self, closure: Closure, directory: bytes = b"") -> int:
         """Return the number under which the worker knows ``closure`` (with ``directory``, where outputs are written).
 
-        Tells it what it has not been told.
+        Tells it what it has not been told; in pieces, so that nobody waits long behind a closure of thousands.
         """
         key = closure.serial, directory
         number = self._sets.get(key)
         if number is not None:
             return number
-        fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
-        members = [self._number_of(entry, fresh) for entry in entries_of(closure)]
-        if directory:
-            members.append(self._number_of(DirectoryEntry(path=directory), fresh))
+        entries = [*entries_of(closure), *([DirectoryEntry(path=directory)] if directory else [])]
+        members: list[int] = []
+        for start in range(0, len(entries), ENTRIES_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
+            members += [self._number_of(entry, fresh) for entry in entries[start : start + ENTRIES_AT_ONCE]]
+            if fresh:  # numbered and sent without a break: others may declare between two pieces
+                self.link.send(Files(entries=tuple(fresh)))
         number = self._sets[key] = len(self._sets)
-        for start in range(0, len(fresh), MAX_ENTRIES_A_MESSAGE):
-            self.link.send(Files(entries=tuple(fresh[start : start + MAX_ENTRIES_A_MESSAGE])))
         self.link.send(Files(sets=(FileSet(number=number, members=tuple(members)),)))
         return number
 
