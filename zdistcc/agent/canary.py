@@ -122,6 +122,11 @@ class Canaries:
             self._untried[key] = now + RETRY_S
         return verdict
 
+    def forget(self, worker: WorkerId) -> None:
+        """What was shown of ``worker`` counts no more: it is tried anew."""
+        for key in [key for key in self._trials if key[0] == worker]:
+            del self._trials[key]
+
     async def _try(self, driver: bytes, language: str, trial: Trial) -> Verdict:
         name, _ = TRIALS[language]
         local = self._local.get((driver, language))

@@ -331,6 +331,7 @@ class Roster:
                 name=entry.name,
                 slots=min(greeting.slots, MAX_SLOTS),
                 offers=offers_of(greeting.compilers),
+                started=greeting.started,
             )
         )
         self._remember()

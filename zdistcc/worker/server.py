@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Worker:
         self._peers: dict[str, PeerInfo] = {}
         self._turns: dict[JobKey, asyncio.Future[None]] = {}
         self._next_session = 1
+        self._started = secrets.token_hex(8)
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -102,6 +104,7 @@ class Worker:
             compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
             machine=self.settings.machine,
             features=FEATURES,
+            started=self._started,
         )
         peers = [Peers(peers=tuple(self._peers.values()))] if self._peers else []
         return [greeting, self.load(), *peers]

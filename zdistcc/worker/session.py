@@ -10,6 +10,7 @@ Must not know: who else is connected (server.py), which sockets there are.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -289,7 +290,11 @@ class Session:
             stdout=ended.stdout[: 1 << 20],
             stderr=ended.stderr[: 1 << 20],
             outputs=tuple(
-                Output(kind=kind, body=Body(raw=len(data), packed=len(wire), codec=codec))
+                Output(
+                    kind=kind,
+                    body=Body(raw=len(data), packed=len(wire), codec=codec),
+                    digest=hashlib.sha256(data).digest(),
+                )
                 for (kind, data), (codec, wire) in zip(made.outputs, packed, strict=True)
             ),
             cpu_ms=round(ended.cpu_s * 1000),
