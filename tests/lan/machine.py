@@ -284,6 +284,12 @@ class Machine:
                 found[int(entry.name)] = os.fsdecode(line).split("\0")[:-1]
         return found
 
+    def members(self) -> list[int]:
+        """The process ids, as seen by the test, of all that was started here and what that has started."""
+        if self._group is None:
+            raise RuntimeError("only a control group knows them")
+        return self._group.members()
+
     def cpu_seconds(self) -> float:
         """CPU time used by all programs started here so far, their children included."""
         if self._group is not None:

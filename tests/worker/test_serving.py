@@ -161,6 +161,22 @@ def test_a_client_that_vanishes_takes_its_compilers_along(tmp_path: Path) -> Non
     run(main())
 
 
+def test_a_client_that_is_back_frees_what_its_dead_connection_holds(tmp_path: Path) -> None:
+    """Its cable was cut: the old connection's end never came."""
+
+    async def main() -> None:
+        async with shop(tmp_path, slots=1, compilers=[GXX]) as place:
+            cut, stranger = await place.client(), await place.client("another")
+            await cut.started(cut.begin(*endless()))
+            cut.link._transport.pause_reading()  # type: ignore[union-attr]
+            back = await place.client()
+            await until(lambda: len(place.worker.sessions) == 2, "the old connection is given up", 3)
+            assert isinstance(await back.do(*job_for(QUICK, compiler(GXX))), Result)
+            assert not back.lost and not stranger.lost
+
+    run(main())
+
+
 @pytest.mark.parametrize("eager", [True, False])
 def test_a_job_cancelled_in_the_breath_that_asks_for_it_holds_no_place(tmp_path: Path, eager: bool) -> None:
     async def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +61,13 @@ class Dispatcher:
         self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._wanting: set[JobId] = set()
+        self.on_wanted: Callable[[], None] = lambda: None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job waits for a worker or is on one."""
+        return bool(self._wanting)
 
     def tell(self, event: Event) -> None:
         """Hand a fact to the scheduler and carry out what it decides."""
@@ -85,6 +92,10 @@ class Dispatcher:
 
     async def place(self, job: JobId, need: Need, known: Known = NOTHING_KNOWN) -> Placement:
         """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
+        first = not self._wanting
+        self._wanting.add(job)
+        if first:
+            self.on_wanted()
         return await self._decided(
             job,
             JobQueued(
@@ -127,6 +138,7 @@ class Dispatcher:
         """Nobody wants ``job`` any more."""
         self._placements.pop(job, None)
         self._seconds.pop(job, None)
+        self._wanting.discard(job)
         self.tell(JobAbandoned(job=job))
 
     async def _decided(self, job: JobId, event: Event) -> Placement:

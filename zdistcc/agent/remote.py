@@ -25,7 +25,6 @@ from zdistcc.wire.messages import (
     FileEntry,
     Files,
     FileSet,
-    Goodbye,
     Greeting,
     Hello,
     Job,
@@ -212,8 +211,6 @@ class Remote:
                     self.greeted.set_result(message)
             case Denied():
                 self._fail(NotServed(sentence(f"{message.sentence}; {message.remedy}")))
-            case Goodbye():
-                pass  # its load said so before; the connection ends when its jobs have
             case _:
                 self._on_news(message)
 

@@ -164,6 +164,11 @@ class Worker:
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
 
+    def came_back(self, session: Session, agent: str) -> None:
+        """A cut cable or a crash has left an older connection of ``agent``: its jobs hold slots for nobody."""
+        for older in self.sessions - {session}:
+            older.doubt(agent)
+
     def _start(self, jobs: Sequence[JobKey]) -> None:
         for job in jobs:
             turn = self._turns.get(job)
