@@ -182,7 +182,7 @@ class Site:
         jobs, ends = (self.yard.directory / f"{word}{self._builds}" for word in ("jobs", "ends"))
         workload.clean(self.yard.directory / "trash")
         workload.write(jobs)
-        words = [self.yard.replay, jobs, str(AT_ONCE), "--ends", ends, LAUNCHER]
+        words: list[str | Path] = [self.yard.replay, jobs, str(AT_ONCE), "--ends", ends, LAUNCHER]
         process = self.farm.lan[client].spawn(words, env=self.farm.environment())
         return Build(farm=self.farm, process=process, ends=ends, client=client)
 
