@@ -196,7 +196,7 @@ def _other_compilers(strike: Strike, scripts: dict[str, str], *, restart: bool) 
 LIE: Final = """#!/bin/bash
 case " $* " in
 *" -v "*|*" -E "*|*" -### "*) exec -a {name} {kept} "$@" ;;
-*) exec -a {name} {kept} "$@" -fno-inline -fno-ipa-cp -fwrapv -fno-omit-frame-pointer ;;
+*) exec -a {name} {kept} "$@" -fno-asynchronous-unwind-tables ;;
 esac
 """
 

@@ -24,7 +24,7 @@ AT_ONCE: Final = 8
 SPARE: Final = "spare"
 STORE_MB: Final = 96
 CACHE_MB: Final = 32
-OPTIONS: Final = ("-O0 -g", "-O1", "-O2 -g")
+OPTIONS: Final = ("-O0", "-O0 -g", "-O1")
 """Of which each build takes one: other objects, other times."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,30 @@ def test_a_changed_list_of_compilers_is_told_and_counts(tmp_path: Path) -> None:
             assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER
             place.worker.set_compilers([compiler(CLANG)] * 1000)
             await until(lambda: sum(isinstance(m, Compilers) for m in client.said[0]) == 2, "any number is told")
+
+    run(main())
+
+
+def test_a_compiler_that_was_replaced_under_the_worker_does_no_job(tmp_path: Path) -> None:
+    """As by an upgrade: until it has been asked anew nobody knows what it is."""
+
+    async def main() -> None:
+        own = tmp_path / "gcc"
+        own.symlink_to(GCC)
+        probed = replace(compiler(GCC), driver=os.fsencode(own))
+        (tmp_path / "shop").mkdir()
+        async with shop(tmp_path / "shop") as place:
+            noticed: list[int] = []
+            place.worker.on_replaced = lambda: noticed.append(1)
+            place.worker.set_compilers([probed])
+            client = await place.client()
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result) and not noticed
+            own.unlink()
+            own.symlink_to(CLANG)
+            end = await client.do(*job_for(QUICK, probed))
+            assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER and noticed
+            place.worker.set_compilers([probed])
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result)
 
     run(main())
 

@@ -43,6 +43,10 @@ class Exceeded(InfraError):
     """The compiler used more than it may."""
 
 
+class Replaced(InfraError):
+    """The compiler is not the one that was asked what it is."""
+
+
 class Leaked(InfraError):
     """The tree's place on this worker found its way into an output."""
 

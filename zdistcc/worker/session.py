@@ -48,7 +48,7 @@ from zdistcc.wire.messages import (
     sentence,
 )
 from zdistcc.worker.admission import JobKey
-from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made
+from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made, Replaced
 from zdistcc.worker.inbox import Inbox
 from zdistcc.worker.sources import EntrySet, ForeignHeader, Sources
 from zdistcc.worker.vet import Order, TreeOrder, examine, examine_tree
@@ -371,6 +371,8 @@ def refusal_for(error: InfraError) -> Refuse:
             return Refuse(code=RefusalCode.LIMIT, sentence=sentence(str(error)))
         case StoreFull():
             return Refuse(code=RefusalCode.STORE_FULL, sentence=sentence(str(error)), remedy="raise store_size")
+        case Replaced():
+            return Refuse(code=RefusalCode.NO_COMPILER, sentence=sentence(str(error)), remedy="another worker")
         case ForeignHeader():
             return Refuse(code=RefusalCode.FOREIGN, sentence=sentence(str(error)))
         case Leaked():
