@@ -241,7 +241,7 @@ def _launcher_killed(strike: Strike) -> Heal:
     process = world.farm.spawn([LAUNCHER, "g++", *SLOW_FLAGS, "-c", "slow.cc", "-o", "slow.o"], here)
 
     def heal() -> None:
-        process.send_signal(strike.dice.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        process.signal_group(strike.dice.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         process.wait(30)
         assert sorted(path.name for path in here.iterdir()) == ["slow.cc"], "an interrupted compile left something"
 

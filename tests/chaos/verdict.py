@@ -17,20 +17,15 @@ from tests.lan.waiting import wait_until
 
 QUIET_S: Final = 25.0
 """A worker whose client vanished without a word notices within this time."""
-HANDLES_MORE: Final = 24
-"""An agent's descriptors may vary by so many between builds: connections come and go."""
 SCRATCH: Final = "job-"
 
 
-def troubles(world: World, expected: dict[str, bytes]) -> list[str]:
-    """Everything that is wrong now."""
+def troubles(world: World, expected: dict[str, bytes], patience_s: float = QUIET_S) -> list[str]:
+    """Everything that is wrong, and does not get right within `patience_s` for each thing."""
     found: list[str] = []
     built = made(world.project / "build")
     if wrong := differing(built, expected):
         found.append(f"{len(wrong)} objects differ or are missing: {', '.join(wrong[:4])}")
-    ended = world.farm.client.run([world.project / "build/toolbox"], cwd=world.project)
-    if ended.returncode:
-        found.append(f"the program that was built ends with {ended.returncode}")
     if left := stray(world.project):
         found.append(f"left in the project: {left[:4]}")
     checks: dict[str, Callable[[], object]] = {
@@ -45,7 +40,7 @@ def troubles(world: World, expected: dict[str, bytes]) -> list[str]:
     checks[f"nothing runs on {SPARE}"] = lambda: not strangers(world.farm.lan[SPARE], ())
     for what, holds in checks.items():
         try:
-            wait_until(holds, QUIET_S, what)
+            wait_until(holds, patience_s, what)
         except AssertionError:
             found.append(f"not so: {what}; {_details(world)}")
     return found

@@ -134,6 +134,11 @@ class Process:
         finally:
             os.close(pidfd)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the program and its children, as a terminal does."""
+        if self.poll() is None:
+            os.killpg(self._nsenter, number)
+
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
