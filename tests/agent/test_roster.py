@@ -322,6 +322,7 @@ def test_a_worker_that_was_only_told_of_is_missed_too(tmp_path: Path) -> None:
                 await joined(roster)
                 worker.visits[0].link.send(Goodbye(why="it stops"))
                 await until(lambda: not roster.entries[0].ways, "the goodbye is heard")
+                roster._told([PeerInfo(id=A, name="w", addresses=("127.0.0.1",), port=worker.port)])  # too late
             await until(lambda: not roster.entries, "it is forgotten")
 
     run(main())

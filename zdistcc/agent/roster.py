@@ -47,6 +47,8 @@ LONGEST_RETRY_S: Final = 30.0
 MISSED_RETRY_S: Final = 0.5
 """Between two looks for a worker that is missed while jobs want workers; some more or less, so that many agents do not
 come at once."""
+MISSED_AT_ONCE: Final = 10
+"""Of more workers that are missed each is looked for the less often: a whole room was switched off."""
 MISSED_TIMEOUT_S: Final = 1.0
 """How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
 MISSED_S: Final = 600.0
@@ -88,6 +90,8 @@ class Entry:
     trouble: str = ""
     lost_at: float | None = None
     tried_at: float = 0.0
+    left: bool = False
+    """It said goodbye: once its connection is gone it is not missed."""
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -189,7 +193,7 @@ class Roster:
         if self._full(WorkerId(ad.id)):
             return
         entry = self._know(WorkerId(ad.id), ad.name, addresses, Way.ANNOUNCED)
-        entry.ad = ad
+        entry.ad, entry.left = ad, False
         if entry.remote is not None and entry.address not in addresses:
             entry.remote.link.watch(WAITING)  # it may have begun anew elsewhere: find out soon
         self._dispatcher.tell(WorkerAnnounced(worker=WorkerId(ad.id)))
@@ -200,7 +204,7 @@ class Roster:
         entry = self._by_id(WorkerId(worker))
         if entry is not None:
             entry.ways -= {Way.ANNOUNCED, Way.TOLD, Way.REMEMBERED}
-            entry.ad = None
+            entry.ad, entry.left = None, True
             entry.wake.set()
 
     def add_peers(self, words: Iterable[str]) -> bool:
@@ -262,7 +266,8 @@ class Roster:
                     if entry.trouble != str(error):
                         self._journal.note("unreachable", entry.name, str(error))
                     entry.trouble = str(error)
-                    _log.info("worker not reached name=%r %s", entry.name, error)
+                    level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
+                    _log.log(level, "worker not reached name=%r %s", entry.name, error)
                     if not self._is_missed(entry):
                         entry.ways -= {Way.REMEMBERED, Way.TOLD}
                     if isinstance(error, NotServed):
@@ -275,7 +280,7 @@ class Roster:
                 entry.tried_at = self._loop.time()
                 if entry.ways:
                     missed = self._is_missed(entry) and self._dispatcher.busy
-                    await self._pause(entry, MISSED_RETRY_S * (0.75 + random.random() / 2) if missed else retry)
+                    await self._pause(entry, self._missed_retry_s() if missed else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
             self._disconnect(entry)
@@ -286,7 +291,12 @@ class Roster:
 
     def _is_missed(self, entry: Entry) -> bool:
         """Return whether ``entry`` was connected a short while ago."""
-        return entry.lost_at is not None and self._loop.time() - entry.lost_at < MISSED_S
+        lost_at = None if entry.left else entry.lost_at
+        return lost_at is not None and self._loop.time() - lost_at < MISSED_S
+
+    def _missed_retry_s(self) -> float:
+        missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
+        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
 
     def _look_for_the_missed(self) -> None:
         """A first job wants a worker: see now whether those that were lost are back."""
@@ -350,7 +360,7 @@ class Roster:
             return
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
         entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
-        entry.lost_at = None
+        entry.lost_at, entry.left = None, False
         _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
         self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
         self._dispatcher.tell(
@@ -397,6 +407,7 @@ class Roster:
                 self._told(message.peers)
             case Goodbye():
                 entry.ways -= {Way.TOLD, Way.REMEMBERED}
+                entry.left = True
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
