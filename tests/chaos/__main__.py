@@ -1,4 +1,4 @@
-"""The long campaign: `python -m tests.chaos --builds 50 --seed 1 [--only N] [--fault NAME]... [--policy NAME]`."""
+"""The long campaign: `python -m tests.chaos --builds 50 --seed 1 [--only N] [--small] ...`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--fault", action="append", choices=list(BY_NAME), help="all, unless given")
     parser.add_argument("--policy", choices=list(POLICIES), default="least-completion")
+    parser.add_argument("--small", action="store_true", help="build 16 of the project's 40 units")
     parser.add_argument("--keep", type=Path, help="directory for logs, kept")
     options = parser.parse_args()
     why_not = unavailable()
@@ -34,7 +35,7 @@ def main() -> None:
     temporary = tempfile.TemporaryDirectory(prefix="zdistcc-chaos-")
     with temporary as name:
         directory = options.keep or Path(name)
-        with World(directory, workers=options.workers, policy=options.policy) as world:
+        with World(directory, workers=options.workers, policy=options.policy, small=options.small) as world:
             campaign = Campaign(world, options.seed, available(options.fault))
             for number in numbers:
                 outcome = campaign.run(number)
