@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import random
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +66,13 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._builds: dict[JobId, Hashable] = {}
         self._needs: OrderedDict[Need, None] = OrderedDict()
+        self._wanting: set[JobId] = set()
+        self.on_wanted: Callable[[], None] = lambda: None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job waits for a worker or is on one."""
+        return bool(self._wanting)
 
     def tell(self, event: Event) -> None:
         """Hand a fact to the scheduler and carry out what it decides."""
@@ -105,6 +112,10 @@ class Dispatcher:
         self._needs.move_to_end(need)
         if len(self._needs) > RECENT_NEEDS:
             self._needs.popitem(last=False)
+        first = not self._wanting
+        self._wanting.add(job)
+        if first:
+            self.on_wanted()
         return await self._decided(
             job,
             JobQueued(
@@ -148,6 +159,7 @@ class Dispatcher:
         """Nobody wants ``job`` any more."""
         self._placements.pop(job, None)
         self._seconds.pop(job, None)
+        self._wanting.discard(job)
         self.tell(JobAbandoned(job=job))
 
     async def _decided(self, job: JobId, event: Event) -> Placement:

@@ -336,7 +336,9 @@ class JobRun:
             return answer.outputs[0] if answer.result.status == 0 and answer.outputs else b""
 
         canaries, here, there = self._farm.canaries, plan.compiler.id, grant.offer.id
-        verdict = await canaries.verdict(plan.compiler.driver, grant.worker, here, there, plan.need.language, trial)
+        verdict = await canaries.verdict(
+            plan.compiler.driver, grant.worker, remote.stock, here, there, plan.need.language, trial
+        )
         if verdict is not Verdict.SAME:
             self._farm.stats.fell(Reason.CANARY)
             _log.info("job=%d trial=%s worker=%r compiler=%s", self._job, verdict.value, self._name(grant), there)

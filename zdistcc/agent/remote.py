@@ -21,12 +21,12 @@ from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import (
     Blob,
     Cancel,
+    Compilers,
     Denied,
     DirectoryEntry,
     FileEntry,
     Files,
     FileSet,
-    Goodbye,
     Greeting,
     Hello,
     Job,
@@ -112,6 +112,8 @@ class Remote:
         self._supplying: set[asyncio.Task[None]] = set()
         self._entries: dict[FileEntry | LinkEntry | DirectoryEntry, int] = {}
         self._sets: dict[tuple[int, bytes], int] = {}
+        self.stock = object()
+        """Stands for the compilers that the worker has: another object when they have changed."""
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
@@ -221,9 +223,9 @@ class Remote:
                     self.greeted.set_result(message)
             case Denied():
                 self._fail(NotServed(sentence(f"{message.sentence}; {message.remedy}")))
-            case Goodbye():
-                pass  # its load said so before; the connection ends when its jobs have
             case _:
+                if isinstance(message, Compilers):
+                    self.stock = object()
                 self._on_news(message)
 
     def _on_stream(self, stream: int, message: Message) -> None:
