@@ -327,7 +327,7 @@ def test_the_commands_and_options_in_readme_exist() -> None:
             own = words[1:2] if words[0] == "explain" else words[1:]  # the rest is a compiler's
             assert {word for word in own if word.startswith("--")} <= known[words[0]], words
         elif words:
-            assert words[0] in ("gcc", "g++", "--help"), f"README calls zdistcc {words}"
+            assert words[0] in ("gcc", "g++", "--help", "-j"), f"README calls zdistcc {words}"
 
 
 def test_the_messages_under_troubleshooting_are_printed_by_something() -> None:

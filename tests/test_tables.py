@@ -70,6 +70,7 @@ def test_what_may_not_fall_back_has_an_exit_code() -> None:
         Reason.NO_WORKER,
         Reason.NO_COMPATIBLE_WORKER,
         Reason.WORKERS_FAILED,
+        Reason.WORKERS_QUARANTINED,
         Reason.WORKERS_BUSY,
         Reason.WORKER_REFUSED,
         Reason.OUTPUT_NOT_WRITTEN,

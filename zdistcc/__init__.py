@@ -14,12 +14,13 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    search_probe (asks the compiler), cache, index (the whole)
     store/         content on disk: blobs (by digest), trees (epochs), mirror (where paths lead; pure), home (layout)
     wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*
-    schedule/      who does what, pure: events, decisions, scheduler, policies*, fleet, health, snapshot
+    schedule/      who does what, pure: events, decisions, scheduler, queue, policies*, fleet, health, snapshot
     discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), browse, advertise, mdns, interfaces,
                    remembered
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
-                   shipped), epochs, canary, remote (one worker), roster, dispatch, control, outputs, journal
+                   shipped), answers, builds, epochs, canary, parallelism, remote (one worker), roster, dispatch,
+                   control, outputs, journal (what happened when)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)

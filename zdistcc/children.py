@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -73,7 +74,12 @@ def read_all(file: IO[bytes], limit: int | None = None) -> bytes:
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    wanted = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_FSIZE, limits.output))
+    wanted = (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, limits.memory),
+        (resource.RLIMIT_FSIZE, limits.output),
+        (resource.RLIMIT_CPU, math.ceil(limits.seconds)),  # should nobody be left to mind the clock
+    )
     with contextlib.suppress(ProcessLookupError):
         for kind, value in wanted:
             if (value or kind == resource.RLIMIT_CORE) and hasattr(resource, "prlimit"):

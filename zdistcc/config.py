@@ -381,6 +381,11 @@ def read_file(path: Path) -> dict[str, Any]:
     return values
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
     """Return the configuration; ``flags`` hold parsed command line values, ``None`` for those not given."""
     values: dict[str, Any] = {}

@@ -129,6 +129,7 @@ class Reason(enum.Enum):
     NO_WORKER = ("no-worker", "no worker is known on the network")
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
     WORKERS_FAILED = ("workers-failed", "the workers that could do it failed or left")
+    WORKERS_QUARANTINED = ("workers-quarantined", "the workers that could do it have returned wrong results")
     QUICKER_HERE = ("quicker-here", "all workers are full and this machine is done with it sooner")
     WORKERS_BUSY = ("workers-busy", "all workers stayed busy for a minute and this machine was free")
     PREPROCESSING_FAILED = (

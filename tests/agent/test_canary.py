@@ -52,8 +52,10 @@ def canaries(tmp_path: Path) -> Canaries:
     return Canaries(tmp_path / "canary", {b"PATH": os.fsencode(os.environ["PATH"])})
 
 
-def judge(book: Canaries, worker: WorkerId, trial: Answer, language: str = "c") -> Awaitable[Verdict]:
-    return book.verdict(DRIVER, worker, HERE, HERE, language, trial)
+def judge(
+    book: Canaries, worker: WorkerId, trial: Answer, language: str = "c", stock: object = None
+) -> Awaitable[Verdict]:
+    return book.verdict(DRIVER, worker, stock, HERE, HERE, language, trial)
 
 
 def test_an_honest_compiler_is_tried_once(tmp_path: Path) -> None:
@@ -72,6 +74,22 @@ def test_an_honest_compiler_is_tried_once(tmp_path: Path) -> None:
 def test_what_is_added_to_the_command_shows(tmp_path: Path, lie: bytes) -> None:
     async def play() -> None:
         assert await judge(canaries(tmp_path), ONE, Trials(lie)) is Verdict.DIFFERENT
+
+    asyncio.run(play())
+
+
+def test_what_was_proved_is_not_believed_of_other_compilers(tmp_path: Path) -> None:
+    """The worker began anew, or was upgraded; what it says of its compilers is what it said before."""
+
+    async def play() -> None:
+        book, first, second = canaries(tmp_path), object(), object()
+        assert await judge(book, ONE, Trials(), stock=first) is Verdict.SAME
+        assert await judge(book, TWO, Trials(), stock=first) is Verdict.SAME
+        lies = Trials(b"-O1")
+        assert await judge(book, ONE, lies, stock=second) is Verdict.DIFFERENT
+        assert await judge(book, ONE, lies, stock=second) is Verdict.DIFFERENT
+        assert await judge(book, TWO, Trials(b"-O1"), stock=first) is Verdict.SAME
+        assert lies.made == 1 and len(book._trials) == 2
 
     asyncio.run(play())
 

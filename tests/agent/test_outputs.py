@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zdistcc.agent import outputs
 from zdistcc.agent.outputs import NotWritten, is_plain_target, write
 
 
@@ -59,6 +60,27 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
 def test_no_directory_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(NotWritten, match="No such file"):
         put(tmp_path / "none" / "x.o")
+
+
+def test_an_agent_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def look() -> bool:
+        seen.append(os.listdir(tmp_path))
+        return True
+
+    write(os.fsencode(tmp_path / "x.o"), b"object", umask=0o022, unique="1-2", still_wanted=look)
+    assert seen == [[]], "the file has a name before it is complete"
+
+
+@pytest.mark.parametrize("nameless", [0, os.O_DIRECTORY])
+def test_where_every_file_needs_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: int) -> None:
+    """A system, or a file system, that cannot do otherwise."""
+    monkeypatch.setattr(outputs, "_NAMELESS", nameless)
+    put(tmp_path / "x.o", b"first")
+    put(tmp_path / "x.o", b"second")
+    assert (tmp_path / "x.o").read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["x.o"]
 
 
 def test_a_directory_in_the_way(tmp_path: Path) -> None:

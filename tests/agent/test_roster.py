@@ -12,9 +12,10 @@ import pytest
 
 from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unused_port
 from tests.aio import pass_time, run, until
+from tests.schedule.test_scheduler import NEED
 from zdistcc.agent import roster as roster_module
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import MAX_SLOTS, Roster, Way
+from zdistcc.agent.roster import MAX_SLOTS, MISSED_RETRY_S, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
 from zdistcc.schedule.events import WorkerId
@@ -279,6 +280,50 @@ def test_a_peer_that_does_not_answer_stays_known(tmp_path: Path) -> None:
                 roster.add_peers([word, "a b", "", "x:99999"])
             await until(lambda: roster.entries[0].trouble, "it is tried")
             assert len(roster.entries) == 1 and roster.entries[0].id is None
+
+    run(main())
+
+
+def test_a_missed_worker_is_found_soon_by_who_wants_it(tmp_path: Path) -> None:
+    """It is back at its old address, and announces nothing that was not known."""
+
+    async def main() -> None:
+        async with made(tmp_path) as roster:
+            dispatch = roster._dispatcher
+            async with fake_worker(greeting(A)) as worker:
+                roster.announced(ad(A, worker.port))
+                await joined(roster)
+            entry = roster.entries[0]
+            await until(lambda: "refused" in entry.trouble.lower(), "it is looked for in vain")
+            tried = entry.tried_at
+            await until(lambda: entry.tried_at > tried, "again, after a pause", 3)
+            job = dispatch.new_job()
+            placing = asyncio.ensure_future(dispatch.place(job, NEED))  # nobody else wants anything
+            tried = entry.tried_at
+            for _ in range(4):  # the pauses do not grow
+                await until(lambda t=tried: entry.tried_at > t, "it is looked for", 2 * MISSED_RETRY_S)
+                tried = entry.tried_at
+            async with fake_worker(greeting(A), port=worker.port):
+                await until(lambda: A in views(roster), "it is back", 2 * MISSED_RETRY_S)
+                dispatch.abandon(job)
+            placing.cancel()
+
+    run(main())
+
+
+def test_a_worker_that_was_only_told_of_is_missed_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with made(tmp_path) as roster:
+            async with fake_worker(greeting(A)) as worker:
+                roster._told([PeerInfo(id=A, name="w", addresses=("127.0.0.1",), port=worker.port)])
+                await joined(roster)
+            await until(lambda: A not in views(roster), "it is lost")
+            async with fake_worker(greeting(A), port=worker.port) as worker:
+                await joined(roster)
+                worker.visits[0].link.send(Goodbye(why="it stops"))
+                await until(lambda: not roster.entries[0].ways, "the goodbye is heard")
+                roster._told([PeerInfo(id=A, name="w", addresses=("127.0.0.1",), port=worker.port)])  # too late
+            await until(lambda: not roster.entries, "it is forgotten")
 
     run(main())
 

@@ -16,6 +16,7 @@ def test_shape_and_sums() -> None:
         "bytes": {"sent": 0, "received": 0},
         "workers": {},
         "fell_through": {},
+        "second_starts": {"started": 0, "won": 0, "wasted_s": 0.0},
     }
     stats.fell(Reason.DATE_OR_TIME)
     stats.remote("preprocessed", "w2")

@@ -51,14 +51,16 @@ class Farm:
         slots: int = 2,
         env: Mapping[str, str] | None = None,
         visible: Sequence[Path] = (),
+        others: Sequence[str] = (),
     ) -> None:
+        """`others`: further machines on which nothing runs yet."""
         self.directory = directory
         self.names = [f"w{number}" for number in range(1, workers + 1)]
         self._started = workers if started is None else started
         self._slots = slots
         self._env = dict(env or {})
         self._lan = Lan(
-            [Host("client"), *map(Host, self.names)],
+            [Host("client"), *map(Host, self.names), *map(Host, others)],
             directory=directory / "lan",
             visible=[directory, *visible, BIN.parent],
         )
@@ -134,9 +136,9 @@ class Farm:
         """What `zdistcc WORDS --json` says on the client; starts the agent if need be."""
         return json.loads(self.run([LAUNCHER, *words, "--json"], self.directory).stdout)
 
-    def ask_agent(self, word: str) -> dict[str, Any] | None:
+    def ask_agent(self, word: str, client: str = "client") -> dict[str, Any] | None:
         """What the client's agent answers, asked without the detour of a program; None if there is none."""
-        sockets = self.directory / "lan/client/run/user/test/zdistcc"
+        sockets = self.directory / f"lan/{client}/run/user/test/zdistcc"
         reader = ReplyReader()
         try:
             handle = os.open(sockets, os.O_RDONLY)  # the path may be too long for a socket's address

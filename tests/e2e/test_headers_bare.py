@@ -81,6 +81,9 @@ def test_a_compiler_that_is_run_with_further_options_gets_no_job(tmp_path: Path,
             comparison.same(COMMANDS[0], top),
             comparison.same(plain, top, env={"ZDISTCC_MODE": "preprocessed"}),
         ]
+        liar = farm.hosts()["w1"]
+        assert (liar["state"], liar["usable"]) == ("quarantined", False), liar
+        assert "same build" in liar["reason"]
         assert {way.worker for way in ways} == {"w2"}
         assert {way.way for way in ways} == {"headers"}
         assert not any(way.worker for way in alone), [way.way for way in alone]

@@ -61,6 +61,16 @@ def test_hosts_as_json(farm: Farm) -> None:
             assert all(isinstance(value, str) and value for value in compiler.values())
 
 
+def test_the_number_for_make(farm: Farm) -> None:
+    """Two workers of two slots, one more for each on the way, and what this machine spares."""
+    said = farm.run([LAUNCHER, "-j"], farm.directory)
+    answer = farm.ask_agent("parallelism")
+    assert answer is not None
+    assert (said.stdout, said.stderr) == (f"{answer['useful']}\n", "")
+    assert (answer["remote"], answer["workers"]) == (4, 2)
+    assert answer["local"] >= 1 and answer["useful"] == 4 + answer["local"] + 2
+
+
 def test_stats_as_json(farm: Farm) -> None:
     compile_one(farm)
     stats = farm.ask("stats")

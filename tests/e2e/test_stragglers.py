@@ -50,4 +50,7 @@ def test_a_compiler_that_hangs_costs_little(tmp_path: Path) -> None:
         assert stray(project) == []
         stats = farm.ask("stats")
         assert stats["jobs"]["remote"] == 9, stats
+        again = stats["second_starts"]
+        assert (again["started"], again["won"]) == (1, 1) and again["wasted_s"] > 0, stats
+        assert "1, of which 1 won" in farm.run([LAUNCHER, "stats"], project).stdout
         wait_until(lambda: not compilers(farm), 20, "the hanging compiler is ended")

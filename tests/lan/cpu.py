@@ -45,6 +45,9 @@ class CpuGroup:
     def seconds(self) -> float:
         return int((self._path / "cpuacct.usage").read_text()) / 1e9
 
+    def members(self) -> list[int]:
+        return [int(pid) for pid in (self._path / "cgroup.procs").read_text().split()]
+
     def remove(self) -> None:
         remove_group(self._path)
 

@@ -134,6 +134,11 @@ class Process:
         finally:
             os.close(pidfd)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the program and its children, as a terminal does."""
+        if self.poll() is None:
+            os.killpg(self._nsenter, number)
+
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
@@ -283,6 +288,12 @@ class Machine:
                     continue
                 found[int(entry.name)] = os.fsdecode(line).split("\0")[:-1]
         return found
+
+    def members(self) -> list[int]:
+        """The process ids, as seen by the test, of all that was started here and what that has started."""
+        if self._group is None:
+            raise RuntimeError("only a control group knows them")
+        return self._group.members()
 
     def cpu_seconds(self) -> float:
         """CPU time used by all programs started here so far, their children included."""

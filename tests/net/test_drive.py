@@ -173,6 +173,27 @@ def test_a_mute_peer_is_lost_and_a_live_one_is_not() -> None:
     run(main())
 
 
+def test_a_peer_that_takes_what_it_is_sent_is_not_silent() -> None:
+    """Its network is slow, and our pings wait behind a large body; it has nothing to say yet."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with raw(Role.AGENT) as (agent, sock):
+            agent.link.send(HELLO)
+            job, bodies = job_of(os.urandom(1 << 20))
+            agent.link.send(job, agent.link.connection.open_stream(), bodies)
+            agent.link.flush()
+            agent.link.watch(Watch(ping_s=0.05, silence_s=0.2))
+            begun = loop.time()
+            while loop.time() - begun < 1 and not agent.lost:
+                await loop.sock_recv(sock, 4096)
+                await pass_time(0.01)
+            assert not agent.lost
+            await until(lambda: agent.lost, "it takes nothing any more", 2)
+
+    run(main())
+
+
 def test_our_own_standstill_is_not_the_peer_s_silence() -> None:
     """A laptop that wakes up, a stopped process: the peer had no ping to answer."""
 

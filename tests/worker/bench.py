@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tests.aio import pass_time, until
 from zdistcc.children import Limits
 from zdistcc.errors import InfraError
@@ -62,14 +64,14 @@ def job_for(text: bytes, driver: Probed, *, eager: bool = True, **changes: Any) 
 class Client:
     """An agent's end, driven by a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, agent: str = HELLO.agent) -> None:
         self.link = Link(Connection(Role.AGENT), self)
         self.said: dict[int, list[Message]] = {}
         self.when: list[tuple[float, Message]] = []
         self.bodies: dict[tuple[int, int], bytes] = {}
         self.complete: set[tuple[int, int]] = set()
         self.lost: list[InfraError] = []
-        self.link.send(HELLO)
+        self.link.send(msgspec.structs.replace(HELLO, agent=agent))
 
     def on_said(self, stream: int, message: Message) -> None:
         self.said.setdefault(stream, []).append(message)
@@ -133,8 +135,8 @@ class Shop:
         self.port = port
         self.clients: list[Client] = []
 
-    async def client(self) -> Client:
-        client = Client()
+    async def client(self, agent: str = HELLO.agent) -> Client:
+        client = Client(agent)
         self.clients.append(client)
         await asyncio.get_running_loop().create_connection(lambda: client.link, "127.0.0.1", self.port)
         await until(lambda: client.said.get(0) or client.lost, "a greeting")

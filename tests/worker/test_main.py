@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,25 @@ def test_a_start_removes_what_killed_jobs_left_and_nothing_else(tmp_path: Path) 
 
     run(main())
     assert not left.exists() and mine.read_text() == "dear"
+
+
+def test_a_start_ends_compilers_of_a_worker_that_was_killed(tmp_path: Path) -> None:
+    scratch = tmp_path / "store/jobs/job-x1"
+    scratch.mkdir(parents=True)
+    waits = ["sleep", "1000"]
+    left = subprocess.Popen(waits, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(scratch)})
+    other = subprocess.Popen(waits, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)})
+
+    async def main() -> None:
+        daemon(tmp_path)._blobs.close()
+
+    try:
+        run(main())
+        assert left.wait(10) == -signal.SIGKILL and other.poll() is None
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait(10)
 
 
 def test_a_second_worker_leaves_the_jobs_of_the_first_alone(tmp_path: Path) -> None:

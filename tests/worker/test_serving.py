@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,22 @@ def test_a_client_that_vanishes_takes_its_compilers_along(tmp_path: Path) -> Non
     run(main())
 
 
+def test_a_client_that_is_back_frees_what_its_dead_connection_holds(tmp_path: Path) -> None:
+    """Its cable was cut: the old connection's end never came."""
+
+    async def main() -> None:
+        async with shop(tmp_path, slots=1, compilers=[GXX]) as place:
+            cut, stranger = await place.client(), await place.client("another")
+            await cut.started(cut.begin(*endless()))
+            cut.link._transport.pause_reading()  # type: ignore[union-attr]
+            back = await place.client()
+            await until(lambda: len(place.worker.sessions) == 2, "the old connection is given up", 3)
+            assert isinstance(await back.do(*job_for(QUICK, compiler(GXX))), Result)
+            assert not back.lost and not stranger.lost
+
+    run(main())
+
+
 @pytest.mark.parametrize("eager", [True, False])
 def test_a_job_cancelled_in_the_breath_that_asks_for_it_holds_no_place(tmp_path: Path, eager: bool) -> None:
     async def main() -> None:
@@ -292,6 +309,30 @@ def test_a_changed_list_of_compilers_is_told_and_counts(tmp_path: Path) -> None:
             assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER
             place.worker.set_compilers([compiler(CLANG)] * 1000)
             await until(lambda: sum(isinstance(m, Compilers) for m in client.said[0]) == 2, "any number is told")
+
+    run(main())
+
+
+def test_a_compiler_that_was_replaced_under_the_worker_does_no_job(tmp_path: Path) -> None:
+    """As by an upgrade: until it has been asked anew nobody knows what it is."""
+
+    async def main() -> None:
+        own = tmp_path / "gcc"
+        own.symlink_to(GCC)
+        probed = replace(compiler(GCC), driver=os.fsencode(own))
+        (tmp_path / "shop").mkdir()
+        async with shop(tmp_path / "shop") as place:
+            noticed: list[int] = []
+            place.worker.on_replaced = lambda: noticed.append(1)
+            place.worker.set_compilers([probed])
+            client = await place.client()
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result) and not noticed
+            own.unlink()
+            own.symlink_to(CLANG)
+            end = await client.do(*job_for(QUICK, probed))
+            assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER and noticed
+            place.worker.set_compilers([probed])
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result)
 
     run(main())
 

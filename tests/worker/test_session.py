@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from zdistcc.children import Ended
-from zdistcc.net.drive import Link
+from zdistcc.net.drive import Link, Watch
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived
@@ -34,6 +34,9 @@ class Line:
     def send(self, message: Message, stream: int = 0, bodies: Sequence[bytes] = ()) -> None:
         self.said.put_nowait(message)
 
+    def watch(self, watch: Watch) -> None:
+        pass
+
 
 class Host:
     """A worker that compiles text by returning it."""
@@ -55,6 +58,9 @@ class Host:
 
     async def run_tree(self, *_: object) -> Made:
         raise AssertionError("no tree is sent")
+
+    def came_back(self, session: Session, agent: str) -> None:
+        """There is one session only."""
 
     def leave(self, job: JobKey) -> None:
         pass

@@ -103,6 +103,8 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
 def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
     if not entry.connected or view is None:
         return "unreachable" if entry.trouble else "connecting"
+    if view.quarantined:
+        return "quarantined"
     if view.draining:
         return "draining"
     if not usable:
@@ -113,6 +115,8 @@ def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
 def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -> tuple[bool, str | None]:
     if not entry.connected or view is None:
         return False, entry.trouble or "not connected yet"
+    if view.quarantined:
+        return False, view.quarantined
     if view.draining:
         return False, "draining: it takes no new jobs"
     if default is None:
@@ -132,12 +136,14 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
             fits, reason = False, entry.trouble or "not connected yet"
         else:
             match = best_match(need.compiler, view.offers, need.level, need.language)
-            fits = isinstance(match, Offer) and not view.draining
+            fits = isinstance(match, Offer) and not view.draining and not view.quarantined
             reason = ""
             if isinstance(match, Mismatch):
                 reason = match.sentence
             elif match is None:
                 reason = "offers no compiler"
+            elif view.quarantined:
+                reason = f"in quarantine: {view.quarantined}"
             elif view.draining:
                 reason = "draining: it takes no new jobs"
         rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from zdistcc import __version__, config, logs, paths
 from zdistcc.agent import admin, job
 from zdistcc.agent.admin import LaunchQuestion
+from zdistcc.agent.builds import Builds
 from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
 from zdistcc.agent.job import Done, Here, Outcome
 from zdistcc.agent.journal import Journal
+from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
-from zdistcc.agent.remote import Remote
+from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.trial import trial_everywhere
@@ -33,10 +38,11 @@ from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.browse import Browser
 from zdistcc.discovery.mdns import NoMulticast, open_responder
 from zdistcc.errors import Reason, UserError
-from zdistcc.schedule.events import DiscoveryPending, WorkerId
+from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuarantined
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
+from zdistcc.toolchain.identity import Match
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -44,6 +50,11 @@ from zdistcc.wire.control import LaunchRequest
 
 BROWSE_GRACE_S = 1.5
 """How long the first jobs of an agent's life wait for workers to be heard of: mDNS answers within 1.2 s."""
+THREAD_TURN_S: Final = 0.0005
+"""How long a thread that scans sources may keep the loop waiting at each turn; Python's own 5 ms add up to 50."""
+GC_THRESHOLDS: Final = 2000, 10, 1000
+"""A search of everything for garbage takes 0.1 s after a closure of 5,000 files: that is left to idle moments."""
+TIDY_AFTER_S: Final = 5.0
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -60,12 +71,12 @@ class Agent:
         self.planner = Planner(self._probes)
         self.shelf = Shelf(cache / "sources.cache")
         self.canaries = Canaries(cache / "canary", self._env)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         policy = POLICIES[settings.policy]
-        self.dispatcher = Dispatcher(local_slots=settings.local_slots or cores, policy=policy)
+        self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
         self._leaving = asyncio.Event()
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
+        self._builds = Builds()
 
     # --- job.Farm -------------------------------------------------------------------------------
 
@@ -82,24 +93,36 @@ class Agent:
         """Return the workers that have most of ``closure`` already."""
         return self.roster.holders(closure)
 
+    def quarantine(self, worker: WorkerId, cause: WrongResult) -> None:
+        """Believe ``worker`` in nothing any more, until it has begun anew and passed another trial."""
+        _log.error("worker quarantined name=%r id=%s: %s", self.worker_name(worker), worker, cause)
+        self.canaries.forget(worker)
+        self.dispatcher.tell(WorkerQuarantined(worker=worker, reason=str(cause)))
+        remote = self.roster.remote(worker)
+        if remote is not None:
+            remote.disbelieve(cause)
+
     # --- control --------------------------------------------------------------------------------
 
     async def launch(self, request: LaunchRequest, visitor: Visitor) -> Outcome:
         """Decide one compile command."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+        for timer in self._idle_timers:
+            timer.cancel()
         settings = config.for_job(self.settings, request.env)
         if settings.peers:
             self.roster.add_peers(settings.peers)
-        number = visitor.job = self.dispatcher.new_job()
+        number = visitor.job = self.dispatcher.new_job(self._builds.of(visitor.pid))
         self.journal.begin(number, request)
+        outcome: Outcome | None = None
         try:
             outcome = await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
             self.stats.failed(Reason.ABANDONED)
             self.journal.end(number, "abandoned")
             raise
+        finally:
+            if not isinstance(outcome, Here):
+                self.dispatcher.forget(number)
         if not isinstance(outcome, Here):
             self.journal.end(number, "remote" if isinstance(outcome, Done) else "failed")
         return outcome
@@ -107,11 +130,14 @@ class Agent:
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
         number = visitor.job
+        assert number is not None
         try:
             ticket = await self.dispatcher.local(urgent=False, job=number)
         except asyncio.CancelledError:
             self.journal.end(number, "abandoned")
             raise
+        finally:
+            self.dispatcher.forget(number)
         self.journal.runs_here(number)
 
         def ended() -> None:
@@ -136,7 +162,7 @@ class Agent:
             case "stats":
                 sent = sum(entry.bytes[0] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[0]
                 received = sum(entry.bytes[1] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[1]
-                return self.stats.as_json(sent, received)
+                return self.stats.as_json(sent, received, self.dispatcher.snapshot())
             case "explain":
                 launch = msgspec.convert(question.get("launch"), LaunchQuestion)
                 settings = config.for_job(self.settings, launch.request().env)
@@ -145,6 +171,9 @@ class Agent:
             case "trial":
                 default = await asyncio.to_thread(self._default_compiler)
                 return {"trials": await trial_everywhere(self, self.roster, default)}
+            case "parallelism":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                return dataclasses.asdict(await self._parallelism())
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -173,6 +202,13 @@ class Agent:
             "compiler": admin.describe_compiler(default),
         }
 
+    async def _parallelism(self) -> Parallelism:
+        """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
+        needs = self.dispatcher.recent_needs
+        if not needs and (default := await asyncio.to_thread(self._default_compiler)) is not None:
+            needs = (Need(compiler=default.id, level=Match(self.settings.compatibility), language="c"),)
+        return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
+
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}
 
@@ -200,7 +236,7 @@ class Agent:
             door.close()  # at once: whoever comes now finds nobody and starts a new agent
         await self.roster.close()
         self.dispatcher.close()
-        self.shelf.index.save()
+        self.shelf.close()
 
     @contextlib.asynccontextmanager
     async def _discovery(self):  # type: ignore[no-untyped-def]
@@ -225,9 +261,13 @@ class Agent:
 
     def _idle(self) -> None:
         """Nobody is connected: begin to count the idle time."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        self._idle_timer = asyncio.get_running_loop().call_later(self.settings.idle_exit, self._idle_over)
+        for timer in self._idle_timers:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle_timers = (
+            loop.call_later(TIDY_AFTER_S, gc.collect),
+            loop.call_later(self.settings.idle_exit, self._idle_over),
+        )
 
     def _idle_over(self) -> None:
         """Leave, unless somebody has come in and not said anything yet."""
@@ -250,6 +290,8 @@ def run(listener: socket.socket, path: str) -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    sys.setswitchinterval(THREAD_TURN_S)
+    gc.set_threshold(*GC_THRESHOLDS)
     inode = os.stat(path).st_ino
     raise_descriptor_limit()
 

@@ -1,5 +1,8 @@
 """The canary: one small trial compile for each worker and pair of compilers, before any job is trusted to them.
 
+What it shows is true of the compilers that the worker had at that moment: when it begins anew, or says that its
+compilers have changed, it is tried again, even if it calls them by the same ids.
+
 The trial is compiled here and there from its sources, with everything a debugger may want (``-g3`` records every
 predefined macro), and the two objects have to be equal to the byte.  Where they are not, or where the worker's
 compiler is another build than ours, only what the trial has shown to be equal is used.  A trial that could not be made
@@ -81,7 +84,7 @@ class Verdict(enum.Enum):
 Trial = Callable[[LaunchRequest], Awaitable[bytes | None]]
 """Compiles a request on the worker in question from its sources; ``None`` when that is not possible, nothing if the
 compiler there fails."""
-_Key = tuple[WorkerId, CompilerId, CompilerId, str]
+_Key = tuple[WorkerId, object, CompilerId, CompilerId, str]
 
 
 class Canaries:
@@ -90,25 +93,36 @@ class Canaries:
     def __init__(self, directory: Path, env: Mapping[bytes, bytes]) -> None:
         self._directory = directory
         self._env = env
-        self._local: dict[tuple[bytes, str], asyncio.Task[bytes | None]] = {}
+        self._local: dict[tuple[bytes, CompilerId, str], asyncio.Task[bytes | None]] = {}
+        self._stocks: dict[WorkerId, object] = {}
         self._trials: dict[_Key, asyncio.Task[Verdict]] = {}
         self._untried: dict[_Key, float] = {}
 
     async def verdict(
-        self, driver: bytes, worker: WorkerId, here: CompilerId, there: CompilerId, language: str, trial: Trial
+        self,
+        driver: bytes,
+        worker: WorkerId,
+        stock: object,
+        here: CompilerId,
+        there: CompilerId,
+        language: str,
+        trial: Trial,
     ) -> Verdict:
         """Return whether the compilers make the same object of the same sources; asks each worker once.
 
+        ``stock`` is another object whenever the worker's compilers may be other ones than before.
         Raises the :class:`InfraError` that kept the trial from being made; it is made anew the next time.
         """
         language = _BASE_LANGUAGE.get(language, language)
-        key = worker, here, there, language
+        if self._stocks.setdefault(worker, stock) is not stock:
+            self._forget(worker, stock)
+        key = worker, stock, here, there, language
         now = asyncio.get_running_loop().time()
         if now < self._untried.get(key, now):
             return Verdict.UNTRIED
         task = self._trials.get(key)
         if task is None:
-            task = self._trials[key] = asyncio.ensure_future(self._try(driver, language, trial))
+            task = self._trials[key] = asyncio.ensure_future(self._try(driver, here, language, trial))
         try:
             verdict = await asyncio.shield(task)
         except InfraError:
@@ -122,16 +136,27 @@ class Canaries:
             self._untried[key] = now + RETRY_S
         return verdict
 
-    async def expected(self, driver: bytes, language: str) -> tuple[LaunchRequest, bytes | None]:
+    def forget(self, worker: WorkerId) -> None:
+        """What was shown of ``worker`` counts no more: it is tried anew."""
+        for key in [key for key in self._trials if key[0] == worker]:
+            del self._trials[key]
+
+    def _forget(self, worker: WorkerId, stock: object) -> None:
+        self._stocks[worker] = stock
+        for book in (self._trials, self._untried):
+            for key in [key for key in book if key[0] == worker and key[1] is not stock]:
+                del book[key]
+
+    async def expected(self, driver: bytes, here: CompilerId, language: str) -> tuple[LaunchRequest, bytes | None]:
         """Return the trial's command, and what it makes here (``None``: it cannot be made); made once."""
         name, _ = TRIALS[language]
-        local = self._local.get((driver, language))
+        local = self._local.get((driver, here, language))
         if local is None:
-            local = self._local[driver, language] = asyncio.ensure_future(self._compile_here(driver, language))
+            local = self._local[driver, here, language] = asyncio.ensure_future(self._compile_here(driver, language))
         return self._request(driver, name), await asyncio.shield(local)
 
-    async def _try(self, driver: bytes, language: str, trial: Trial) -> Verdict:
-        request, expected = await self.expected(driver, language)
+    async def _try(self, driver: bytes, here: CompilerId, language: str, trial: Trial) -> Verdict:
+        request, expected = await self.expected(driver, here, language)
         made = await trial(request) if expected is not None else None
         if made is None:
             return Verdict.UNTRIED

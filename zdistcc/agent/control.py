@@ -34,8 +34,10 @@ _log = logging.getLogger("zdistcc.agent")
 class Visitor:
     """One connection to the agent's socket."""
 
-    def __init__(self, sock: socket.socket, door: Door) -> None:
+    def __init__(self, sock: socket.socket, door: Door, pid: int | None) -> None:
+        """``pid``: the process at the other end, where the kernel tells."""
         sock.setblocking(False)
+        self.pid = pid
         self._sock = sock
         self._door = door
         self._loop = asyncio.get_running_loop()
@@ -219,8 +221,9 @@ class Door:
                         self._rest(error)
                         return
                     raise
-                if _same_user(sock):
-                    self._visitors.add(Visitor(sock, self))
+                pid, uid = _peer(sock)
+                if uid == os.getuid():
+                    self._visitors.add(Visitor(sock, self, pid))
                 else:
                     sock.close()
 
@@ -237,10 +240,10 @@ class Door:
                 visitor.send(control.encode_wait())
 
 
-def _same_user(sock: socket.socket) -> bool:
-    """The directory is private already; where the kernel tells who is calling, it is asked as well."""
+def _peer(sock: socket.socket) -> tuple[int | None, int]:
+    """Process and user at the other end; where the kernel does not tell, the private directory has to do."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return True
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return bool(uid == os.getuid())
+        return None, os.getuid()
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return pid or None, uid

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Hashable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,8 @@ class Known:
 
 
 NOTHING_KNOWN: Final = Known()
+RECENT_NEEDS: Final = 8
+"""Kinds of jobs that are remembered: what will be built next is most likely one of them."""
 
 
 class Dispatcher:
@@ -61,6 +64,15 @@ class Dispatcher:
         self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._builds: dict[JobId, Hashable] = {}
+        self._needs: OrderedDict[Need, None] = OrderedDict()
+        self._wanting: set[JobId] = set()
+        self.on_wanted: Callable[[], None] = lambda: None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job waits for a worker or is on one."""
+        return bool(self._wanting)
 
     def tell(self, event: Event) -> None:
         """Hand a fact to the scheduler and carry out what it decides."""
@@ -72,6 +84,11 @@ class Dispatcher:
         """Return the scheduler's state."""
         return self._scheduler.snapshot()
 
+    @property
+    def recent_needs(self) -> tuple[Need, ...]:
+        """What the last jobs needed, each kind once."""
+        return tuple(self._needs)
+
     def close(self) -> None:
         """Plan nothing more."""
         if self._timer is not None:
@@ -79,12 +96,26 @@ class Dispatcher:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def new_job(self) -> JobId:
-        """Return a number for a job."""
-        return JobId(next(self._numbers))
+    def new_job(self, build: Hashable = None) -> JobId:
+        """Return a number for a job of ``build``; given back by :meth:`forget`."""
+        job = JobId(next(self._numbers))
+        self._builds[job] = build
+        return job
+
+    def forget(self, job: JobId) -> None:
+        """Nothing will be asked for ``job`` any more."""
+        self._builds.pop(job, None)
 
     async def place(self, job: JobId, need: Need, known: Known = NOTHING_KNOWN) -> Placement:
         """Return where ``job`` is to run; waits while workers are busy.  Ended by :meth:`done` or :meth:`abandon`."""
+        self._needs[need] = None
+        self._needs.move_to_end(need)
+        if len(self._needs) > RECENT_NEEDS:
+            self._needs.popitem(last=False)
+        first = not self._wanting
+        self._wanting.add(job)
+        if first:
+            self.on_wanted()
         return await self._decided(
             job,
             JobQueued(
@@ -95,6 +126,7 @@ class Dispatcher:
                 transfer_bytes=known.transfer_bytes,
                 holders=known.holders,
                 home=known.home,
+                build=self._builds.get(job),
             ),
         )
 
@@ -127,6 +159,7 @@ class Dispatcher:
         """Nobody wants ``job`` any more."""
         self._placements.pop(job, None)
         self._seconds.pop(job, None)
+        self._wanting.discard(job)
         self.tell(JobAbandoned(job=job))
 
     async def _decided(self, job: JobId, event: Event) -> Placement:
@@ -145,7 +178,8 @@ class Dispatcher:
         ticket = Ticket(next(self._numbers))
         future = self._tickets[ticket] = self._loop.create_future()
         try:
-            self.tell(LocalQueued(ticket=ticket, urgent=urgent, job=job))
+            build = self._builds.get(job) if job is not None else None
+            self.tell(LocalQueued(ticket=ticket, urgent=urgent, job=job, build=build))
             await future
         except asyncio.CancelledError:
             self.release(ticket)

@@ -15,30 +15,26 @@ import os
 import subprocess
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from zdistcc.agent.closures import Closures, Together
 from zdistcc.agent.epochs import Epochs
 from zdistcc.agent.plan import Plan, Stay
 from zdistcc.errors import Reason
 from zdistcc.schedule.events import WorkerId
-from zdistcc.sources.index import SourceIndex
 from zdistcc.sources.model import (
     Closure,
     ClosureRequest,
     ForcedKind,
-    NeedsCompiler,
-    NeedsSearchPath,
     SourceFile,
     Unclosable,
 )
-from zdistcc.sources.search_path import SEARCH_VARIABLES, search_key
+from zdistcc.sources.search_path import SEARCH_VARIABLES
 from zdistcc.sources.search_probe import (
-    ATTEMPTS,
     PROBE_TIMEOUT_S,
-    probe_dependencies,
     probe_environment,
     probe_search_path,
 )
@@ -54,6 +50,12 @@ from zdistcc.wire.messages import Blob, Body
 T = TypeVar("T")
 MAX_PACKED_BYTES: Final = 64 << 20
 """Packed sources kept in memory, so that several workers cost one packing."""
+FILES_AT_ONCE: Final = 256
+FILES_IN_LOOP: Final = 8
+BYTES_IN_LOOP: Final = 256 << 10
+"""More than these is read and packed in a thread: some milliseconds."""
+_Packed = tuple[int, int, bytes]
+"""Raw size, codec and packed bytes."""
 MAX_HOMES: Final = 100_000
 """Sources of which it is known who has them."""
 _STANDARD_WORDS: Final = (
@@ -92,11 +94,11 @@ class Shelf:
     """The sources of this machine, as far as jobs read them."""
 
     def __init__(self, cache: Path) -> None:
-        self.index = SourceIndex(cache_path=os.fsencode(cache))
+        self._closures = Closures(cache)
         self.epochs = Epochs()
         self._standard: dict[tuple[object, ...], tuple[tuple[str, bytes], ...] | None] = {}
-        self._asking: dict[tuple[object, ...], asyncio.Task[Any]] = {}
-        self._packed: OrderedDict[bytes, tuple[int, int, bytes]] = OrderedDict()
+        self._together = Together()
+        self._packed: OrderedDict[bytes, _Packed] = OrderedDict()
         self._packed_bytes = 0
         self._homes: OrderedDict[tuple[bytes, bytes], WorkerId] = OrderedDict()
 
@@ -114,7 +116,7 @@ class Shelf:
             return Stay(reason=Reason.SEARCH_PATH_UNKNOWN)
         since_ns = time.monotonic_ns()
         await asyncio.sleep(0)  # jobs that came together share what is looked at from here on
-        closure = await self._close(question, plan, request.env, since_ns)
+        closure = await self._closures.find(question, plan, request.env, since_ns)
         if isinstance(closure, Unclosable):
             return Stay(reason=closure.reason, detail=os.fsdecode(closure.detail))
         for caution in closure.cautions:
@@ -133,6 +135,14 @@ class Shelf:
             env=(("SOURCE_DATE_EPOCH", epoch),) if (epoch := request.env.get(b"SOURCE_DATE_EPOCH")) else (),
         )
 
+    def report_miss(self, bundle: Bundle, path: bytes) -> None:
+        """A worker lacked a file of ``bundle``."""
+        self._closures.report_miss(bundle.request, path)
+
+    def close(self) -> None:
+        """Write down what the next agent can begin with."""
+        self._closures.close()
+
     def home(self, bundle: Bundle) -> WorkerId | None:
         """Return the worker to which this source was sent last."""
         return self._homes.get((bundle.cwd, bundle.request.source))
@@ -143,35 +153,6 @@ class Shelf:
         self._homes.move_to_end((bundle.cwd, bundle.request.source))
         if len(self._homes) > MAX_HOMES:
             self._homes.popitem(last=False)
-
-    async def _close(
-        self, question: ClosureRequest, plan: Plan, env: Mapping[bytes, bytes], since_ns: int
-    ) -> Closure | Unclosable:
-        answer = self.index.closure(question, since_ns)
-        for _ in range(ATTEMPTS):
-            match answer:
-                case NeedsSearchPath():
-                    refusal = await self._once(search_key(question), lambda: self._learn_search(question, env))
-                    answer = refusal if refusal is not None else self.index.closure(question)
-                case NeedsCompiler():
-                    flags = tuple(rebuild.remote_args(plan.invocation, native=plan.machine))
-                    printed = await asyncio.to_thread(probe_dependencies, question, flags, env)
-                    answer = self.index.teach(answer, printed)
-                case Closure() | Unclosable():
-                    return answer
-        return Unclosable(reason=Reason.SOURCES_CHANGING)
-
-    async def _learn_search(self, question: ClosureRequest, env: Mapping[bytes, bytes]) -> Unclosable | None:
-        search = await asyncio.to_thread(probe_search_path, question, env)
-        return search if isinstance(search, Unclosable) else self.index.learn_search_path(question, search)
-
-    async def _once(self, key: tuple[object, ...], ask: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Return what ``ask`` finds out; jobs that want to know the same at the same time ask together."""
-        task: asyncio.Task[T] | None = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.ensure_future(ask())
-            task.add_done_callback(lambda _: self._asking.pop(key))
-        return await asyncio.shield(task)
 
     # --- directories that the compiler searches by itself ---------------------------------------
 
@@ -184,39 +165,55 @@ class Shelf:
         key = plan.compiler.driver, plan.compiler.id, question.language, words
         if key not in self._standard:
             ask = _clang_search if plan.invocation.family is Family.CLANG else _gcc_search
-            self._standard[key] = await self._once(key, lambda: asyncio.to_thread(ask, question, words, env))
+            self._standard[key] = await self._together.ask(key, lambda: asyncio.to_thread(ask, question, words, env))
         return self._standard[key]
 
     # --- content --------------------------------------------------------------------------------
 
-    def supply(self, closure: Closure, digests: Sequence[bytes]) -> list[tuple[Blob, bytes]] | None:
+    async def supply(self, closure: Closure, digests: Sequence[bytes]) -> list[tuple[Blob, bytes]] | None:
         """Return the content of ``closure`` with these digests, packed; ``None`` when some of it is not there (now)."""
         files = {file.digest: file for file in closure.files}
+        if not files.keys() >= set(digests):
+            return None
         content = []
-        for digest in digests:
-            found = self._pack(files[digest]) if digest in files else None
-            if found is None:
+        for start in range(0, len(digests), FILES_AT_ONCE):
+            some = digests[start : start + FILES_AT_ONCE]
+            fresh = [files[digest] for digest in some if digest not in self._packed]
+            if len(fresh) > FILES_IN_LOOP or sum(file.size for file in fresh) > BYTES_IN_LOOP:
+                packed = await asyncio.to_thread(self._pack, fresh)
+            else:
+                packed = self._pack(fresh)
+            if packed is None:
                 return None
-            raw, codec, packed = found
-            content.append((Blob(digest=digest, body=Body(raw=raw, packed=len(packed), codec=codec)), packed))
+            packed.update((digest, self._packed[digest]) for digest in some if digest in self._packed)
+            self._keep(packed)
+            content += [
+                (Blob(digest=digest, body=Body(raw=raw, packed=len(body), codec=codec)), body)
+                for digest in some
+                for raw, codec, body in (packed[digest],)
+            ]
         return content
 
-    def _pack(self, file: SourceFile) -> tuple[int, int, bytes] | None:
-        """Raw size, codec and packed bytes of a closure's file; ``None`` when it has changed since."""
-        found = self._packed.get(file.digest)
-        if found is not None:
-            self._packed.move_to_end(file.digest)
-            return found
-        data = self.index.read(file)
-        if data is None:
-            return None
-        codec, packed = codecs.pack(data)
-        found = self._packed[file.digest] = len(data), codec, packed
-        self._packed_bytes += len(packed)
+    def _pack(self, files: Sequence[SourceFile]) -> dict[bytes, _Packed] | None:
+        """Pack each of ``files``; ``None`` when one has changed since.  Touches nothing of ours."""
+        packed = {}
+        for file in files:
+            data = self._closures.read(file)
+            if data is None:
+                return None
+            codec, body = codecs.pack(data)
+            packed[file.digest] = len(data), codec, body
+        return packed
+
+    def _keep(self, packed: Mapping[bytes, _Packed]) -> None:
+        for digest, each in packed.items():
+            if digest not in self._packed:
+                self._packed[digest] = each
+                self._packed_bytes += len(each[2])
+            self._packed.move_to_end(digest)
         while self._packed_bytes > MAX_PACKED_BYTES and len(self._packed) > 1:
             _, (_, _, oldest) = self._packed.popitem(last=False)
             self._packed_bytes -= len(oldest)
-        return found
 
 
 def dates_are_set(plan: Plan, request: LaunchRequest) -> bool:

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 from zdistcc import children
 from zdistcc.agent import outputs
+from zdistcc.agent.answers import check_kinds, places_of
 from zdistcc.agent.canary import Canaries, Verdict
 from zdistcc.agent.dispatch import Dispatcher, Known
 from zdistcc.agent.headers import Bundle, Shelf
@@ -28,7 +29,7 @@ from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
 from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
-from zdistcc.agent.remote import Answer, Refused, Remote, Stale, nothing
+from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
 from zdistcc.children import SpawnError
@@ -69,6 +70,7 @@ _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
     Reason.NO_COMPATIBLE_WORKER: ExitCode.NO_HOSTS,
     Reason.WORKERS_FAILED: ExitCode.CONNECT_FAILED,
+    Reason.WORKERS_QUARANTINED: ExitCode.CONNECT_FAILED,
     Reason.WORKERS_BUSY: ExitCode.BUSY,
     Reason.WORKER_REFUSED: ExitCode.ACCESS_DENIED,
     Reason.OUTPUT_NOT_WRITTEN: ExitCode.IO_ERROR,
@@ -125,6 +127,9 @@ class Farm(Protocol):
 
     def holders(self, closure: Closure) -> frozenset[WorkerId]:
         """Return the workers that have most of ``closure`` already."""
+
+    def quarantine(self, worker: WorkerId, cause: WrongResult) -> None:
+        """Believe ``worker`` in nothing any more."""
 
 
 async def run(
@@ -212,8 +217,12 @@ class JobRun:
             record.granted, record.worker = self._clock(), self._name(order)
             record.sent = record.started = 0.0
         try:
-            return run, *await run._ship(plan, order)
+            answer, mode = await run._ship(plan, order)
+            check_kinds(plan, answer, mode)
+            return run, answer, mode
         except InfraError as error:
+            if isinstance(error, WrongResult):
+                self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
             if not isinstance(error, _Unfit):
                 self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
@@ -322,13 +331,19 @@ class JobRun:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None
+            if os.WIFSIGNALED(answer.result.status):
+                return None  # the machine's trouble (memory, somebody's kill), not the compiler's
             return answer.outputs[0] if answer.result.status == 0 and answer.outputs else b""
 
         canaries, here, there = self._farm.canaries, plan.compiler.id, grant.offer.id
-        verdict = await canaries.verdict(plan.compiler.driver, grant.worker, here, there, plan.need.language, trial)
+        verdict = await canaries.verdict(
+            plan.compiler.driver, grant.worker, remote.stock, here, there, plan.need.language, trial
+        )
         if verdict is not Verdict.SAME:
             self._farm.stats.fell(Reason.CANARY)
             _log.info("job=%d trial=%s worker=%r compiler=%s", self._job, verdict.value, self._name(grant), there)
+        if verdict is Verdict.DIFFERENT and here == there:
+            raise WrongResult("its compiler says that it is the same build as here, and made another object of a trial")
         return verdict
 
     async def _doubt(self, plan: Plan, error: InfraError) -> None:
@@ -382,7 +397,7 @@ class JobRun:
         stderr = (text.stderr if text else b"") + result.stderr
         if result.status != 0:
             if mode == "headers" and self._bundle is not None and (miss := _NOT_FOUND.search(result.stderr)):
-                self._farm.shelf.index.report_miss(self._bundle.request, miss[1])
+                self._farm.shelf.report_miss(self._bundle, miss[1])
             if self._config.fallback:
                 return Here(reason=Reason.REMOTE_ERROR, detail=worker)
             self._farm.stats.remote(mode, worker)
@@ -395,20 +410,13 @@ class JobRun:
         ):
             return Here(reason=Reason.REMOTE_WARNING, detail=worker)
         made = dict(zip((output.kind for output in result.outputs), answer.outputs, strict=True))
-        wanted = {"object": plan.output}
-        if mode == "headers":
-            beside: dict[str, bytes] = {
-                each.side.value: each.path for each in plan.invocation.side_outputs if each.side.value in made
-            }
-            if plan.invocation.depfile is not None:
-                beside["dependencies"] = plan.invocation.depfile.path
-            wanted = {**{kind: os.path.join(self._request.cwd, path) for kind, path in beside.items()}, **wanted}
-        if made.keys() != wanted.keys():
-            return Here(reason=Reason.INTERNAL, detail=f"{worker} returned {', '.join(made) or 'nothing'}")
+        places = places_of(plan, mode)
         try:
-            for kind, path in wanted.items():
+            for kind, path in places.items():
+                if kind not in made:
+                    continue
                 outputs.write(
-                    path,
+                    os.path.join(self._request.cwd, path),
                     made[kind],
                     umask=self._request.umask,
                     unique=f"{os.getpid()}-{self._job}",
@@ -440,7 +448,7 @@ class _Unfit(InfraError):
 
 
 def _blame(error: InfraError) -> Blame:
-    if isinstance(error, _Unfit | SecondFailed):
+    if isinstance(error, _Unfit | SecondFailed | WrongResult):
         return Blame.JOB
     return _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
 

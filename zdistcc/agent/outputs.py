@@ -1,7 +1,8 @@
 """Writes what a job made, the way a compiler would: all or nothing, with the launcher's umask.
 
-Each file is written beside its target under a temporary name and renamed, so that nobody ever sees half an object, and
-a job that is done twice by mistake replaces equal bytes by equal bytes.  A target that is not a plain file (a
+Each file is written beside its target, without a name where the system can do that, and renamed, so that nobody ever
+sees half an object, an agent that is killed leaves nothing behind, and a job that is done twice by mistake replaces
+equal bytes by equal bytes.  A target that is not a plain file (a
 device, a link, a pipe) or read-only is not ours to replace: such a job stays local.
 """
 
@@ -11,8 +12,11 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable
+from typing import Final
 
 from zdistcc.errors import InfraError
+
+_NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0)
 
 
 class NotWritten(InfraError):
@@ -42,7 +46,7 @@ def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Ca
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, b"." + name[:200] + b".zdistcc-" + unique.encode())
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle, named = _open(directory, temporary)
     except OSError as error:
         raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
     try:
@@ -52,10 +56,12 @@ def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Ca
             while view:
                 view = view[os.write(handle, view) :]
             os.fchmod(handle, 0o666 & ~umask)  # the agent's own umask is stricter
+            if not still_wanted():
+                raise NotWritten("the compile command has ended")
+            if not named:  # the directory descriptor is there to have links followed; the path is absolute
+                os.link(f"/proc/self/fd/{handle}".encode(), temporary, src_dir_fd=handle)
         finally:
             os.close(handle)
-        if not still_wanted():
-            raise NotWritten("the compile command has ended")
         os.rename(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -63,3 +69,11 @@ def write(path: bytes, data: bytes, *, umask: int, unique: str, still_wanted: Ca
         if isinstance(error, OSError):
             raise NotWritten(f"{os.fsdecode(path)}: {error.strerror}") from error
         raise
+
+
+def _open(directory: bytes, temporary: bytes) -> tuple[int, bool]:
+    """Return a new file in ``directory``, and whether it is called ``temporary`` already."""
+    if _NAMELESS and os.path.exists("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # not every file system can, those of networks mostly not
+            return os.open(directory or b".", os.O_WRONLY | os.O_CLOEXEC | _NAMELESS, 0o600), False
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,12 +21,12 @@ from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import (
     Blob,
     Cancel,
+    Compilers,
     Denied,
     DirectoryEntry,
     FileEntry,
     Files,
     FileSet,
-    Goodbye,
     Greeting,
     Hello,
     Job,
@@ -58,6 +59,10 @@ class Refused(InfraError):
         self.refusal = refusal
 
 
+class WrongResult(InfraError):
+    """The worker returned something that cannot be right: it is not to be believed in anything."""
+
+
 class NotServed(InfraError):
     """The worker does not serve this machine."""
 
@@ -70,9 +75,9 @@ class Answer:
     outputs: tuple[bytes, ...]
 
 
-Supplier = Callable[[tuple[bytes, ...]], Sequence[tuple[Blob, bytes]] | None]
+Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] | None]]
 """Returns the content with these digests, packed; ``None`` when some of it is no longer there."""
-MAX_ENTRIES_A_MESSAGE: Final = 8192
+ENTRIES_AT_ONCE: Final = 1024
 
 
 def nothing() -> None:
@@ -104,8 +109,11 @@ class Remote:
         self._on_news = on_news
         self._on_gone = on_gone
         self._pending: dict[int, _Pending] = {}
+        self._supplying: set[asyncio.Task[None]] = set()
         self._entries: dict[FileEntry | LinkEntry | DirectoryEntry, int] = {}
         self._sets: dict[tuple[int, bytes], int] = {}
+        self.stock = object()
+        """Stands for the compilers that the worker has: another object when they have changed."""
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
@@ -124,7 +132,7 @@ class Remote:
 
         supplied = job.eager
 
-        def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
+        async def supply(digests: tuple[bytes, ...]) -> Sequence[tuple[Blob, bytes]] | None:
             nonlocal supplied
             once, supplied = not supplied, True
             return [(job.source, packed)] if once and digests == (job.source.digest,) else None
@@ -168,22 +176,25 @@ class Remote:
         """Return whether the worker was told of all of ``files``."""
         return all(_entry_of(file) in self._entries for file in files)
 
-    def declare(self, closure: Closure, directory: bytes = b"") -> int:
+    async def declare(self, closure: Closure, directory: bytes = b"") -> int:
         """Return the number under which the worker knows ``closure`` (with ``directory``, where outputs are written).
 
-        Tells it what it has not been told.
+        Tells it what it has not been told; in pieces, so that nobody waits long behind a closure of thousands.
         """
         key = closure.serial, directory
         number = self._sets.get(key)
         if number is not None:
             return number
-        fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
-        members = [self._number_of(entry, fresh) for entry in entries_of(closure)]
-        if directory:
-            members.append(self._number_of(DirectoryEntry(path=directory), fresh))
+        entries = [*entries_of(closure), *([DirectoryEntry(path=directory)] if directory else [])]
+        members: list[int] = []
+        for start in range(0, len(entries), ENTRIES_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            fresh: list[FileEntry | LinkEntry | DirectoryEntry] = []
+            members += [self._number_of(entry, fresh) for entry in entries[start : start + ENTRIES_AT_ONCE]]
+            if fresh:  # numbered and sent without a break: others may declare between two pieces
+                self.link.send(Files(entries=tuple(fresh)))
         number = self._sets[key] = len(self._sets)
-        for start in range(0, len(fresh), MAX_ENTRIES_A_MESSAGE):
-            self.link.send(Files(entries=tuple(fresh[start : start + MAX_ENTRIES_A_MESSAGE])))
         self.link.send(Files(sets=(FileSet(number=number, members=tuple(members)),)))
         return number
 
@@ -212,9 +223,9 @@ class Remote:
                     self.greeted.set_result(message)
             case Denied():
                 self._fail(NotServed(sentence(f"{message.sentence}; {message.remedy}")))
-            case Goodbye():
-                pass  # its load said so before; the connection ends when its jobs have
             case _:
+                if isinstance(message, Compilers):
+                    self.stock = object()
                 self._on_news(message)
 
     def _on_stream(self, stream: int, message: Message) -> None:
@@ -223,7 +234,9 @@ class Remote:
             return
         match message:
             case Result() if message.status > MAX_WAIT_STATUS:
-                pending.fail(InfraError(f"the worker says {message.status}, which is no wait status"))
+                pending.fail(
+                    WrongResult(f"it says that its compiler ended with {message.status}, which is no wait status")
+                )
             case Result():
                 tamed = {"stdout": tame(message.stdout), "stderr": tame(message.stderr)}
                 pending.result = msgspec.structs.replace(message, **tamed)
@@ -235,14 +248,22 @@ class Remote:
                 tamed_words = {"sentence": sentence(message.sentence), "remedy": sentence(message.remedy)}
                 pending.fail(Refused(msgspec.structs.replace(message, **tamed_words)))
             case Need():
-                self._supply(stream, pending, message)
+                task = asyncio.ensure_future(self._supply(stream, pending, message))
+                self._supplying.add(task)
+                task.add_done_callback(self._supplying.discard)
             case Started():
                 pending.on_started()
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 
-    def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
-        content = pending.supply(need.digests)
+    async def _supply(self, stream: int, pending: _Pending, need: Need) -> None:
+        try:
+            content = await pending.supply(need.digests)
+        except InfraError as error:
+            pending.fail(error)
+            return
+        if pending.future.done():
+            return
         if content is None:
             pending.fail(Stale("a source changed, or the worker asked for what it was not told of"))
             return
@@ -271,9 +292,21 @@ class Remote:
                 for slot, output in enumerate(pending.result.outputs)
             )
         except InfraError as error:
-            pending.fail(error)
+            pending.fail(WrongResult(f"an output could not be unpacked: {error}"))
             return
+        for output, data in zip(pending.result.outputs, outputs, strict=True):
+            if output.digest and output.digest != hashlib.sha256(data).digest():
+                pending.fail(WrongResult("an output was damaged: its digest does not fit"))
+                return
         pending.future.set_result(Answer(result=pending.result, outputs=outputs))
+
+    def disbelieve(self, cause: WrongResult) -> None:
+        """The worker returned something wrong: what else it has is not waited for."""
+        for stream, pending in self._pending.items():
+            if not pending.future.done():
+                if pending.result is None:
+                    self.link.send(Cancel(), stream)
+                pending.fail(cause)
 
     def _fail(self, cause: InfraError) -> None:
         if not self.greeted.done():

@@ -4,6 +4,9 @@ Ways: announcements (mDNS), ``ZDISTCC_PEERS``, what workers tell of other worker
 lives (a cache file).  A worker's identity is the id in its greeting or announcement: however many addresses and ways
 lead to it, it is one entry with one connection.  Its addresses are raced; the one that answers is kept.
 
+A worker that was lost is looked for again: often while jobs want workers, because it may be back any moment and an
+announcement that says nothing new is not heard of; less and less often while nobody does.
+
 An entry is forgotten when no way leads to it any more and its connection is gone.
 """
 
@@ -14,6 +17,7 @@ import enum
 import heapq
 import ipaddress
 import logging
+import random
 import re
 import secrets
 import time
@@ -30,16 +34,25 @@ from zdistcc.discovery.advert import WorkerAd, printable
 from zdistcc.discovery.remembered import Remembered
 from zdistcc.errors import InfraError
 from zdistcc.net.drive import WAITING
-from zdistcc.net.race import Address, connect, parse_address
+from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, connect, parse_address
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.sources.model import Closure
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
-from zdistcc.wire.messages import CompilerInfo, Compilers, Greeting, Load, Message, PeerInfo, Peers
+from zdistcc.wire.messages import CompilerInfo, Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 
 DEFAULT_PORT: Final = 3633
 GREETING_TIMEOUT_S: Final = 2.0
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
+MISSED_RETRY_S: Final = 0.5
+"""Between two looks for a worker that is missed while jobs want workers; some more or less, so that many agents do not
+come at once."""
+MISSED_AT_ONCE: Final = 10
+"""Of more workers that are missed each is looked for the less often: a whole room was switched off."""
+MISSED_TIMEOUT_S: Final = 1.0
+"""How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
+MISSED_S: Final = 600.0
+"""How long a lost worker is missed.  Then it was switched off, and its return is not worth two packets a second."""
 CONNECTING_GRACE_S: Final = 1.5
 """How long jobs wait for a worker that was just heard of to answer."""
 MAX_EARLY_NEWS: Final = 16
@@ -76,6 +89,10 @@ class Entry:
     address: Address | None = None
     clock_skew_s: float | None = None
     trouble: str = ""
+    lost_at: float | None = None
+    tried_at: float = 0.0
+    left: bool = False
+    """It said goodbye: once its connection is gone it is not missed."""
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,6 +151,7 @@ class Roster:
         self._entries: list[Entry] = []
         self._recalled: dict[str, Remembered] = {}
         self._loop = asyncio.get_running_loop()
+        dispatcher.on_wanted = self._look_for_the_missed
         self.bytes_of_the_gone = (0, 0)
 
     @property
@@ -176,7 +194,7 @@ class Roster:
         if self._full(WorkerId(ad.id)):
             return
         entry = self._know(WorkerId(ad.id), ad.name, addresses, Way.ANNOUNCED)
-        entry.ad = ad
+        entry.ad, entry.left = ad, False
         if entry.remote is not None and entry.address not in addresses:
             entry.remote.link.watch(WAITING)  # it may have begun anew elsewhere: find out soon
         self._dispatcher.tell(WorkerAnnounced(worker=WorkerId(ad.id)))
@@ -187,7 +205,7 @@ class Roster:
         entry = self._by_id(WorkerId(worker))
         if entry is not None:
             entry.ways -= {Way.ANNOUNCED, Way.TOLD, Way.REMEMBERED}
-            entry.ad = None
+            entry.ad, entry.left = None, True
             entry.wake.set()
 
     def add_peers(self, words: Iterable[str]) -> bool:
@@ -249,18 +267,21 @@ class Roster:
                     if entry.trouble != str(error):
                         self._journal.note("unreachable", entry.name, str(error))
                     entry.trouble = str(error)
-                    _log.info("worker not reached name=%r %s", entry.name, error)
-                    entry.ways.discard(Way.REMEMBERED)
-                    entry.ways.discard(Way.TOLD)
+                    level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
+                    _log.log(level, "worker not reached name=%r %s", entry.name, error)
+                    if not self._is_missed(entry):
+                        entry.ways -= {Way.REMEMBERED, Way.TOLD}
                     if isinstance(error, NotServed):
-                        retry = LONGEST_RETRY_S
+                        retry, entry.lost_at = LONGEST_RETRY_S, None
                 except Exception:
                     _log.exception("a bug: the connection to %r is given up for now", entry.name)
                     entry.trouble = "something unexpected happened; the agent's log says what"
                     self._disconnect(entry, fault=True)
-                    retry = LONGEST_RETRY_S
+                    retry, entry.lost_at = LONGEST_RETRY_S, None
+                entry.tried_at = self._loop.time()
                 if entry.ways:
-                    await self._pause(entry, retry)
+                    missed = self._is_missed(entry) and self._dispatcher.busy
+                    await self._pause(entry, self._missed_retry_s() if missed else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
             self._disconnect(entry)
@@ -268,6 +289,21 @@ class Roster:
                 self._entries.remove(entry)
                 sent, received = self.bytes_of_the_gone
                 self.bytes_of_the_gone = sent + entry.bytes[0], received + entry.bytes[1]
+
+    def _is_missed(self, entry: Entry) -> bool:
+        """Return whether ``entry`` was connected a short while ago."""
+        lost_at = None if entry.left else entry.lost_at
+        return lost_at is not None and self._loop.time() - lost_at < MISSED_S
+
+    def _missed_retry_s(self) -> float:
+        missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
+        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
+
+    def _look_for_the_missed(self) -> None:
+        """A first job wants a worker: see now whether those that were lost are back."""
+        for entry in self._entries:
+            if entry.remote is None and self._is_missed(entry):
+                self._loop.call_at(entry.tried_at + MISSED_RETRY_S, entry.wake.set)
 
     async def _pause(self, entry: Entry, seconds: float) -> None:
         try:
@@ -292,7 +328,8 @@ class Roster:
                 early.append(message)
 
         remote = Remote(self._agent, news, gone)
-        _, address = await connect(lambda: remote.link, tuple(entry.addresses))
+        patience_s = MISSED_TIMEOUT_S if self._is_missed(entry) else CONNECT_TIMEOUT_S
+        _, address = await connect(lambda: remote.link, tuple(entry.addresses), patience_s)
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 greeting = await remote.greeted
@@ -325,6 +362,7 @@ class Roster:
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
         entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
         entry.clock_skew_s = greeting.clock - time.time() if greeting.clock else None
+        entry.lost_at, entry.left = None, False
         _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
         self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
         self._dispatcher.tell(
@@ -333,6 +371,7 @@ class Roster:
                 name=entry.name,
                 slots=min(greeting.slots, MAX_SLOTS),
                 offers=offers_of(greeting.compilers),
+                started=greeting.started,
             )
         )
         self._remember()
@@ -342,6 +381,7 @@ class Roster:
         if remote is None:
             return
         entry.greeting = None
+        entry.lost_at = self._loop.time()
         sent, received = entry.bytes_before
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
@@ -368,6 +408,9 @@ class Roster:
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():
                 self._told(message.peers)
+            case Goodbye():
+                entry.ways -= {Way.TOLD, Way.REMEMBERED}
+                entry.left = True
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 

@@ -80,7 +80,7 @@ async def send_tree(
         source=invocation.source,
         cwd=bundle.cwd,
         epoch=bundle.epoch,
-        files=remote.declare(closure, output_directory(plan) if sides else b""),
+        files=await remote.declare(closure, output_directory(plan) if sides else b""),
         search=bundle.search,
         dependencies=invocation.depfile is not None,
         output=invocation.output if sides else b"",

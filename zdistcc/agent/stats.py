@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zdistcc.errors import Reason
+from zdistcc.schedule.snapshot import Snapshot
 
 
 @dataclass(slots=True)
@@ -40,8 +41,8 @@ class Stats:
         self.jobs["failed"] += 1
         self.reasons[reason.word] += 1
 
-    def as_json(self, sent: int, received: int) -> dict[str, Any]:
-        """Return the contract of ``zdistcc stats --json``."""
+    def as_json(self, sent: int, received: int, snapshot: Snapshot | None = None) -> dict[str, Any]:
+        """Return the contract of ``zdistcc stats --json``; ``snapshot`` knows of jobs that were started twice."""
         return {
             "jobs": {word: self.jobs[word] for word in ("remote", "local", "failed")},
             "modes": {word: self.modes[word] for word in ("headers", "preprocessed", "local")},
@@ -49,4 +50,9 @@ class Stats:
             "bytes": {"sent": sent, "received": received},
             "workers": dict(sorted(self.workers.items())),
             "fell_through": dict(sorted(self.fell_through.items())),
+            "second_starts": {
+                "started": snapshot.duplicates if snapshot else 0,
+                "won": snapshot.duplicates_won if snapshot else 0,
+                "wasted_s": round(snapshot.wasted_s, 3) if snapshot else 0.0,
+            },
         }

@@ -30,7 +30,7 @@ async def trial_everywhere(farm: Farm, roster: Roster, compiler: Probed | None) 
     """Return, by worker, ``{"ok", "sentence", "remedy", "seconds"}``; workers that cannot be tried are left out."""
     if compiler is None:
         return {}
-    request, expected = await farm.canaries.expected(compiler.driver, "c")
+    request, expected = await farm.canaries.expected(compiler.driver, compiler.id, "c")
     plan = await farm.planner.plan(request, Config())
     bundle = await farm.shelf.bundle(plan, request) if isinstance(plan, Plan) else plan
     if isinstance(plan, Stay) or isinstance(bundle, Stay) or expected is None:

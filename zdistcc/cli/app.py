@@ -47,9 +47,20 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_parallelism(wanted: bool) -> None:
+    if wanted:
+        from zdistcc.cli import parallel
+
+        parallel.show()
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+    ] = False,
+    parallelism: Annotated[
+        bool, typer.Option("-j", callback=_show_parallelism, is_eager=True, help="Print the number for make -j.")
     ] = False,
 ) -> None:
     """Replaced by ``_HELP``."""

@@ -16,6 +16,7 @@ _NOTHING = {
     "bytes": {"sent": 0, "received": 0},
     "workers": {},
     "fell_through": {},
+    "second_starts": {"started": 0, "won": 0, "wasted_s": 0.0},
 }
 
 

@@ -4,16 +4,20 @@ One :class:`Link` is one TCP connection.  It is an ``asyncio.Protocol`` rather t
 reaches its handler in the same turn of the loop in which its bytes arrived.  Both programs use it.
 
 Keep-alive (:meth:`Link.watch`): a ping is sent every so often, and a peer from which nothing came for a while is lost.
-TCP alone would need minutes to notice a pulled cable.
+TCP alone would need minutes to notice a pulled cable.  A ping waits behind the bytes that were handed over before it,
+which on a slow network takes seconds: as long as the peer takes these, it is not silent.
 
 Must not know: what a job is, who is allowed to connect.
 """
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import logging
 import socket
+import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
@@ -31,11 +35,17 @@ class Watch:
     silence_s: float
 
 
-WAITING: Final = Watch(ping_s=0.5, silence_s=2.0)
-"""While somebody waits for an answer; a worker under full load answers in milliseconds (its compilers are niced)."""
+WAITING: Final = Watch(ping_s=0.25, silence_s=1.5)
+"""While somebody waits for an answer; a worker under full load answers in milliseconds (its compilers are niced).
+
+Together less than the two seconds after which a silent worker has to be lost."""
+SERVING: Final = Watch(ping_s=1.0, silence_s=4.0)
+"""While a client's jobs take slots; a client is busier than a worker, and its jobs are lost with it."""
 RESTING: Final = Watch(ping_s=5.0, silence_s=16.0)
 MAX_UNSENT_BYTES: Final = 16 << 20
 """A peer for which that much in messages is waiting does not read them: it is given up before it costs more memory."""
+ROUND_TRIPS: Final = 3
+"""What is lost on the way is sent again after as many round trips: they are added to the silence that is allowed."""
 SEND_AHEAD_BYTES: Final = 256 << 10
 """How much is handed to the socket at once; the rest stays in the core, where messages can still overtake it."""
 _log = logging.getLogger("zdistcc.net")
@@ -79,6 +89,8 @@ class Link(asyncio.Protocol):
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
+        self._taken = 0
+        self._least_round_trip_s: float | None = None
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
@@ -218,6 +230,7 @@ class Link(asyncio.Protocol):
     def _learn_round_trip(self, seconds: float) -> None:
         old = self.round_trip_s
         self.round_trip_s = seconds if old is None else 0.75 * old + 0.25 * seconds
+        self._least_round_trip_s = min(seconds, self._least_round_trip_s or seconds)
 
     def ping(self) -> None:
         """Ask whether the peer is there; the answer updates ``round_trip_s``."""
@@ -230,13 +243,30 @@ class Link(asyncio.Protocol):
         now = self._loop.time()
         if now - self._tick_due > self._watch.ping_s:
             self._last_heard = now  # we stood still, so the peer had nothing to answer
+        if self._peer_takes():
+            self._last_heard = now
         silence = now - self._last_heard
-        if silence > self._watch.silence_s:
+        if silence > self._watch.silence_s + ROUND_TRIPS * (self._least_round_trip_s or 0.0):
             self._timer = None
             self.lose(LinkLost(f"nothing was heard for {silence:.1f} s"))
             return
         self.ping()
         self._plan_tick(self._watch)
+
+    def _peer_takes(self) -> bool:
+        """Return whether the peer's machine has taken bytes since the last look, and more are on their way."""
+        transport = self._transport
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        if transport is None or sock is None or not self.bytes_sent:
+            return False
+        on_the_way = array.array("i", [0])
+        try:
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, on_the_way)
+        except OSError:  # a system that does not tell
+            return False
+        waiting = transport.get_write_buffer_size() + on_the_way[0]
+        before, self._taken = self._taken, self.bytes_sent - waiting
+        return waiting > 0 and self._taken > before
 
     def _plan_tick(self, watch: Watch) -> None:
         self._tick_due = self._loop.time() + watch.ping_s

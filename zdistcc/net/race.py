@@ -66,15 +66,20 @@ def preference(address: Address) -> tuple[int, str]:
     return (0 if ip.is_loopback else 2 if ip.is_link_local else 1), address.host
 
 
-async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[P, Address]:
-    """Return the first connection that is made and its address; :class:`Unreachable` with every cause if none is."""
+async def connect(
+    make: Callable[[], P], addresses: Sequence[Address], timeout_s: float = CONNECT_TIMEOUT_S
+) -> tuple[P, Address]:
+    """Return the first connection that is made and its address; :class:`Unreachable` with every cause if none is.
+
+    ``timeout_s`` is for each address.
+    """
     loop = asyncio.get_running_loop()
     causes: dict[Address, str] = {}
 
     async def attempt(address: Address, delay: float) -> tuple[socket.socket, Address] | None:
         await asyncio.sleep(delay)
         try:
-            return await _open(loop, address), address
+            return await _open(loop, address, timeout_s), address
         except (OSError, ValueError, OverflowError) as error:  # timeouts, and what an announcement may hold
             causes[address] = getattr(error, "strerror", None) or str(error) or "no answer"
             return None
@@ -99,17 +104,17 @@ async def connect(make: Callable[[], P], addresses: Sequence[Address]) -> tuple[
     return protocol, winner[1]
 
 
-async def _open(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
+async def _open(loop: asyncio.AbstractEventLoop, address: Address, timeout_s: float) -> socket.socket:
     """A name may have several addresses, of which IPv6's often come first and lead nowhere: they share the time."""
     # Not loop.getaddrinfo and loop.sock_connect: uvloop's lose the scope of a link-local address.
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+    async with asyncio.timeout(timeout_s):
         infos = await asyncio.to_thread(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
     trouble: Exception = OSError("no address")
     for family, kind, protocol, _, target in infos[:MAX_ADDRESSES]:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
-            async with asyncio.timeout(CONNECT_TIMEOUT_S / len(infos)):
+            async with asyncio.timeout(timeout_s / len(infos)):
                 await _connected(loop, sock, target)
         except OSError as error:  # timeouts among them
             sock.close()

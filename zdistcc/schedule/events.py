@@ -37,12 +37,16 @@ class Blame(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJoined:
-    """A worker greeted us: it is connected and offers these compilers."""
+    """A worker greeted us: it is connected and offers these compilers.
+
+    ``started`` tells one start of its program from another, as far as it says.
+    """
 
     worker: WorkerId
     name: str
     slots: int
     offers: tuple[Offer, ...]
+    started: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,14 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerQuarantined:
+    """A worker returned something wrong, ``reason`` says what: nothing it says is believed for now."""
+
+    worker: WorkerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerAnnounced:
     """A worker's announcement was heard (again): what was held against it is forgotten."""
 
@@ -86,7 +98,7 @@ class JobQueued:
 
     What helps to foresee how long it takes, as far as it is known: ``input_bytes`` it reads, ``key`` by which the
     same job is recognised in a later build, ``transfer_bytes`` that a worker needs which is not one of ``holders``.
-    ``home`` is the worker that was sent its sources last.
+    ``home`` is the worker that was sent its sources last.  Jobs of different ``build`` take turns.
     """
 
     job: JobId
@@ -96,6 +108,7 @@ class JobQueued:
     transfer_bytes: int = 0
     holders: frozenset[WorkerId] = frozenset()
     home: WorkerId | None = None
+    build: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +146,13 @@ class JobAbandoned:
 class LocalQueued:
     """Somebody wants to run something on this machine; ``urgent`` work feeds the workers and goes first.
 
-    ``job``: it is this one, which was to run locally.
+    ``job``: it is this one, which was to run locally.  What is not urgent takes turns by ``build``.
     """
 
     ticket: Ticket
     urgent: bool
     job: JobId | None = None
+    build: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +171,7 @@ Event = (
     WorkerJoined
     | WorkerChanged
     | WorkerLost
+    | WorkerQuarantined
     | WorkerAnnounced
     | DiscoveryPending
     | JobQueued

@@ -1,7 +1,8 @@
 """The fleet: every connected worker, what is believed and expected of it, and the law of who may be given a job.
 
-``eligible_ever`` (it has the compiler) and ``eligible_now`` (it has room and is not paused) stand here and nowhere
-else.  ``roomy`` is kept up to date with each change, so that nothing has to be searched while all workers are full.
+``eligible_ever`` (it has the compiler) and ``eligible_now`` (it has room, is not paused and is believed) stand here and
+nowhere else.  ``roomy`` is kept up to date with each change, so that nothing has to be searched while all workers are
+full.
 
 Must not know: the queue of jobs, how workers are ranked.
 """
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from zdistcc.schedule.events import JobId, Need, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
+from zdistcc.errors import Reason
+from zdistcc.schedule.events import JobId, Need, WorkerChanged, WorkerId, WorkerJoined, WorkerLost, WorkerQuarantined
 from zdistcc.schedule.health import Health
 from zdistcc.schedule.outlook import Lease, Outlook, Prospect
 from zdistcc.schedule.snapshot import WorkerView
@@ -53,7 +55,7 @@ class Fleet:
 
     def eligible_now(self, worker: WorkerId, now: float) -> bool:
         """Return whether ``worker`` may be given one more job at this moment."""
-        return worker in self.roomy and not self.paused(worker, now)
+        return worker in self.roomy and not self.views[worker].quarantined and not self.paused(worker, now)
 
     def paused(self, worker: WorkerId, now: float) -> bool:
         """Return whether ``worker`` is left alone for the moment."""
@@ -63,9 +65,27 @@ class Fleet:
         """Return the workers that could serve ``need`` at some time."""
         capable = self._capables.get(need)
         if capable is None:
-            capable = tuple(worker for worker in self.views if isinstance(self.eligible_ever(worker, need), Offer))
+            capable = tuple(
+                worker
+                for worker, view in self.views.items()
+                if not view.quarantined and isinstance(self.eligible_ever(worker, need), Offer)
+            )
             self._capables[need] = capable
         return capable
+
+    def why_nobody(self, need: Need) -> tuple[Reason, str]:
+        """Return why no worker is capable of ``need``, and more about it."""
+        if not self.views:
+            return Reason.NO_WORKER, ""
+        serving = [view for view in self.views.values() if isinstance(self.eligible_ever(view.worker, need), Offer)]
+        if serving:
+            return Reason.WORKERS_QUARANTINED, "; ".join(f"{view.name}: {view.quarantined}" for view in serving)
+        misses = (
+            f"{view.name} {miss.sentence}" if isinstance(miss, Mismatch) else f"{view.name} offers no compiler"
+            for view in self.views.values()
+            for miss in (self.eligible_ever(view.worker, need),)
+        )
+        return Reason.NO_COMPATIBLE_WORKER, "; ".join(misses)
 
     def idle(self, worker: WorkerId, now: float) -> bool:
         """Return whether a job would begin at once on ``worker``."""
@@ -110,7 +130,10 @@ class Fleet:
         """A worker is there."""
         self.outlooks[event.worker] = Outlook()
         self.draws[event.worker] = self._jitter()
-        self._set(WorkerView(worker=event.worker, name=event.name, slots=event.slots, offers=event.offers))
+        view = WorkerView(
+            worker=event.worker, name=event.name, slots=event.slots, offers=event.offers, started=event.started
+        )
+        self._set(self._judged(view))
         self._forget_offers(event.worker)
 
     def lose(self, event: WorkerLost, now: float) -> None:
@@ -136,11 +159,29 @@ class Fleet:
         }
         changed = replace(view, **changes)
         self.outlooks[event.worker].report(changed.running + changed.queued)
-        self._set(changed)
+        self._set(self._judged(changed) if event.offers is not None else changed)
         if event.offers is not None:
             self._forget_offers(event.worker)
         if event.running is not None and event.running < view.slots:
             self._busy_until.pop(event.worker, None)
+
+    def quarantine(self, event: WorkerQuarantined, now: float) -> None:
+        """A worker returned something wrong."""
+        view = self.views.get(event.worker)
+        if view is not None:
+            self.health.quarantine(event.worker, event.reason, _incarnation(view), now)
+            self._set(self._judged(view))
+            self._capables.clear()
+
+    def release(self, now: float) -> None:
+        """End the quarantines that have lasted long enough."""
+        for worker in self.health.released(now):
+            self._capables.clear()
+            if worker in self.views:
+                self._set(self._judged(self.views[worker]))
+
+    def _judged(self, view: WorkerView) -> WorkerView:
+        return replace(view, quarantined=self.health.quarantined(view.worker, _incarnation(view)))
 
     def _set(self, view: WorkerView) -> None:
         self.views[view.worker] = view
@@ -161,3 +202,10 @@ class Fleet:
         assert self.roomy <= self.views.keys()
         for worker, view in self.views.items():
             assert view.leases == self.outlooks[worker].leases.keys(), f"{worker}: leases and outlook disagree"
+            believed = not any(worker in capable for capable in self._capables.values())
+            assert not view.quarantined or believed, f"{worker} is in quarantine and may be given jobs"
+
+
+def _incarnation(view: WorkerView) -> object:
+    """What has to change before a worker that was wrong is believed: its program was started anew, or its compilers."""
+    return view.started, view.offers

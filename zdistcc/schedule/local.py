@@ -12,11 +12,17 @@ from typing import Final
 from zdistcc.schedule.decisions import GrantLocal
 from zdistcc.schedule.estimates import Work
 from zdistcc.schedule.events import JobId, LocalQueued, LocalReleased, Ticket, WorkerId
+from zdistcc.schedule.queue import Queue, Rotation
 
 HERE: Final = WorkerId("")
 """This machine, where speeds are remembered by worker."""
 PROMISE_S: Final = 2.0
 """How long a slot is kept for a job that was told to run here and has not come."""
+
+
+def reserve_of(slots: int) -> int:
+    """Return how many of ``slots`` are left to the agent, to links and to the build tool."""
+    return max(1, slots // 4)
 
 
 @dataclass(slots=True)
@@ -35,7 +41,7 @@ class LocalSlots:
         self.slots = slots
         self.held: set[Ticket] = set()
         self._urgent: deque[Ticket] = deque()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: Queue[Ticket] = Queue(Rotation())
         self._promised: OrderedDict[JobId, tuple[float, Work]] = OrderedDict()
         self._coming: dict[Ticket, tuple[JobId, Work]] = {}
         self._stays: dict[Ticket, _Stay] = {}
@@ -54,7 +60,7 @@ class LocalSlots:
     @property
     def reserve(self) -> int:
         """Slots that are left to the agent, to links and to the build tool when jobs could run elsewhere."""
-        return max(1, self.slots // 4)
+        return reserve_of(self.slots)
 
     def promise(self, job: JobId, work: Work, now: float) -> None:
         """``job`` was told to run here."""
@@ -64,7 +70,10 @@ class LocalSlots:
         """Somebody asks for a slot."""
         if event.job is not None and event.job in self._promised:
             self._coming[event.ticket] = event.job, self._promised.pop(event.job)[1]
-        (self._urgent if event.urgent else self._waiting).append(event.ticket)
+        if event.urgent:
+            self._urgent.append(event.ticket)
+        else:
+            self._waiting.push(event.ticket, event.build)
         return self._grant(now)
 
     def release(self, event: LocalReleased, now: float) -> tuple[list[GrantLocal], tuple[Work, float] | None]:
@@ -73,16 +82,20 @@ class LocalSlots:
         stay = self._stays.pop(event.ticket, None)
         if event.ticket in self.held:
             self.held.remove(event.ticket)
+        elif event.ticket in self._urgent:
+            self._urgent.remove(event.ticket)
         else:
-            for queue in (self._urgent, self._waiting):
-                if event.ticket in queue:
-                    queue.remove(event.ticket)
+            self._waiting.remove(event.ticket)
         return self._grant(now), (stay.work, now - stay.begun) if stay is not None else None
 
     def _grant(self, now: float) -> list[GrantLocal]:
         granted = []
         while len(self.held) < self.slots and (self._urgent or self._waiting):
-            ticket = (self._urgent or self._waiting).popleft()
+            if self._urgent:
+                ticket = self._urgent.popleft()
+            else:
+                ticket = self._waiting.next()
+                self._waiting.serve(ticket)
             self.held.add(ticket)
             if (coming := self._coming.pop(ticket, None)) is not None:
                 self._stays[ticket] = _Stay(job=coming[0], work=coming[1], begun=now)

@@ -15,6 +15,8 @@ jobs behind it are placed as if it were there already, so nobody is held up by i
 in turns, are looked at for each job: the best of ``LOOKED_AT`` is as good as the best of all, and agents that look at
 different ones do not rush to the same.
 
+The builds of a user take turns, job by job.
+
 Must not know: sockets, clocks, chance (time and jitter are arguments), files.  Rejected: filling hosts in list order
 (the first host is swamped, the last idle), running a job locally as soon as all workers are busy (with local
 preprocessing the client's cores feed the workers; ``WAIT_LIMIT_S`` bounds the wait instead).
@@ -23,8 +25,7 @@ preprocessing the client's cores feed the workers; ``WAIT_LIMIT_S`` bounds the w
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
@@ -49,11 +50,13 @@ from zdistcc.schedule.events import (
     WorkerId,
     WorkerJoined,
     WorkerLost,
+    WorkerQuarantined,
 )
 from zdistcc.schedule.fleet import Fleet
 from zdistcc.schedule.local import HERE, LocalSlots
 from zdistcc.schedule.outlook import Lease, Prospect
 from zdistcc.schedule.policies import PolicyRow, Rank
+from zdistcc.schedule.queue import Build, Queue, Rotation
 from zdistcc.schedule.snapshot import Snapshot
 from zdistcc.schedule.stragglers import Stragglers
 from zdistcc.toolchain.identity import Mismatch, Offer
@@ -88,6 +91,7 @@ class _Job:
     work: Work
     work_s: float
     home: WorkerId | None = None
+    build: Build = None
     transfer_bytes: int = 0
     holders: frozenset[WorkerId] = frozenset()
     leased: list[WorkerId] = field(default_factory=list)
@@ -102,7 +106,8 @@ class Scheduler:
         self._policy = policy
         self._fleet = Fleet(jitter)
         self._jobs: dict[JobId, _Job] = {}
-        self._waiting: dict[Need, OrderedDict[JobId, None]] = {}
+        self._rotation = Rotation()
+        self._waiting: dict[Need, Queue[JobId]] = {}
         self._keeping = False
         self._pending_until = 0.0
         self._local = LocalSlots(local_slots)
@@ -117,6 +122,7 @@ class Scheduler:
     def handle(self, event: Event, now: float) -> list[Decision]:
         """Take a fact; return what is to be done.  ``now`` in seconds of a clock that never goes back."""
         self._now = now
+        self._fleet.release(now)
         match event:
             case WorkerJoined():
                 self._fleet.join(event)
@@ -124,6 +130,8 @@ class Scheduler:
                 self._fleet.change(event)
             case WorkerLost():
                 self._fleet.lose(event, now)
+            case WorkerQuarantined():
+                self._fleet.quarantine(event, now)
             case WorkerAnnounced():
                 self._fleet.health.clear(event.worker)
             case DiscoveryPending():
@@ -155,7 +163,8 @@ class Scheduler:
             alone = (lease for _, lease in self._alone())
             return self._stragglers.look_at(alone, self._now) if self._policy.foresees else None
         times = [self._pending_until, *self._fleet.pauses()]
-        times += [self._jobs[next(iter(queue))].since + WAIT_LIMIT_S for queue in self._waiting.values()]
+        heads = (number for queue in self._waiting.values() for number in queue.heads())
+        times += [self._jobs[number].since + WAIT_LIMIT_S for number in heads]
         if self._keeping:
             times.append(self._now + LOOK_AGAIN_S)
         return min((time for time in times if time > self._now), default=None)
@@ -176,13 +185,13 @@ class Scheduler:
         decisions: list[Decision] = []
         self._keeping = False
         planned: set[WorkerId] = set()
-        for need in list(self._waiting):
+        for need in self._rotation.order(self._waiting.items()):
             queue = self._waiting[need]
             kept = 0
-            for number in list(queue):
+            for number in queue:
                 placed = self._place(number, now)
                 if isinstance(placed, Grant | RunLocally):
-                    del queue[number]
+                    queue.serve(number)
                     decisions.append(placed)
                     continue
                 if placed is not None:
@@ -211,7 +220,7 @@ class Scheduler:
         if not capable:
             if now < self._pending_until:
                 return None
-            return self._run_locally(number, *self._why_nobody(job.need))
+            return self._run_locally(number, *self._fleet.why_nobody(job.need))
         seen = self._look_at(job, capable, now)
         if len(job.tried) >= MAX_TRIES or not seen:
             why = "tried" if job.tried else "told to leave"
@@ -315,16 +324,6 @@ class Scheduler:
         self._local.promise(number, job.work, self._now)
         return RunLocally(job=number, reason=reason, detail=detail)
 
-    def _why_nobody(self, need: Need) -> tuple[Reason, str]:
-        if not self._fleet.views:
-            return Reason.NO_WORKER, ""
-        misses: Iterable[str] = (
-            f"{view.name} {miss.sentence}" if isinstance(miss, Mismatch) else f"{view.name} offers no compiler"
-            for view in self._fleet.views.values()
-            for miss in (self.eligible_ever(view.worker, need),)
-        )
-        return Reason.NO_COMPATIBLE_WORKER, "; ".join(misses)
-
     # --- second starts --------------------------------------------------------------------------
 
     def _second_starts(self, now: float) -> list[Decision]:
@@ -375,8 +374,9 @@ class Scheduler:
             transfer_bytes=event.transfer_bytes,
             holders=event.holders,
             home=event.home,
+            build=event.build,
         )
-        self._waiting.setdefault(event.need, OrderedDict())[event.job] = None
+        self._wait(event.job)
         self._stragglers.queued(now)
 
     def _done(self, event: JobDone, now: float) -> None:
@@ -426,10 +426,14 @@ class Scheduler:
         self._doubled.pop(event.job, None)
         if event.blame is Blame.FINAL:
             return [self._run_locally(event.job, Reason.WORKER_REFUSED), *self._place_all(now)]
-        queue = self._waiting.setdefault(job.need, OrderedDict())
-        queue[event.job] = None
-        queue.move_to_end(event.job, last=False)
+        self._wait(event.job, first=True)
         return self._place_all(now)
+
+    def _wait(self, number: JobId, *, first: bool = False) -> None:
+        job = self._jobs[number]
+        if job.need not in self._waiting:
+            self._waiting[job.need] = Queue(self._rotation)
+        self._waiting[job.need].push(number, job.build, first=first)
 
     def _end_lease(self, number: JobId, worker: WorkerId) -> Lease | None:
         job = self._jobs[number]
@@ -448,7 +452,7 @@ class Scheduler:
         self._doubled.pop(number, None)
         queue = self._waiting.get(job.need)
         if queue is not None:
-            queue.pop(number, None)
+            queue.remove(number)
             if not queue:
                 del self._waiting[job.need]
 

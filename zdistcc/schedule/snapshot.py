@@ -24,6 +24,9 @@ class WorkerView:
     queued: int = 0
     draining: bool = False
     paused_until: float = 0.0
+    started: str = ""
+    quarantined: str = ""
+    """Why nothing from there is believed any more; empty while it is."""
     round_trip_s: float | None = None
     speed: float | None = None
     """Work per second of one slot, as results showed; 1 is the machine whose results came first."""

@@ -13,7 +13,7 @@ A precompiled header stands for the text it was made from as long as it is newer
 text; then the text is shipped (with a caution, for debug information may differ).  An older one, or
 one without its header, is refused: GCC would use it without a word.
 
-Not thread-safe: one owner calls it, the agent's loop.
+Not thread-safe, but for :meth:`SourceIndex.read`: it has one owner at a time.
 Must not know: the wire, workers, processes.
 """
 
@@ -33,6 +33,7 @@ from zdistcc.sources.model import (
     Answer,
     Caution,
     Clock,
+    Closure,
     ClosureRequest,
     NeedsCompiler,
     NeedsSearchPath,
@@ -146,14 +147,26 @@ class SourceIndex:
         if since_ns is None:
             since_ns = self.world.clock().steady_ns
         try:
-            plan = self._plans.get(request)
-            if plan is not None and plan.answer is not None and plan.holds(self.world, since_ns):
-                self._plans.move_to_end(request)
-                self.counts["held"] += 1
-                return plan.answer
-            return self._walk(request, since_ns)
+            return self.held(request, since_ns) or self._walk(request, since_ns)
         except Refused as refusal:
             return refusal.value
+
+    def held(self, request: ClosureRequest, since_ns: int) -> Closure | Unclosable | None:
+        """As :meth:`closure`, but ``None`` where more has to be done than to check what is remembered."""
+        plan = self._plans.get(request)
+        try:
+            if plan is None or plan.answer is None or not plan.holds(self.world, since_ns):
+                return None
+        except Refused as refusal:
+            return refusal.value
+        self._plans.move_to_end(request)
+        self.counts["held"] += 1
+        return plan.answer
+
+    def weight(self, request: ClosureRequest) -> int:
+        """How many ``stat`` :meth:`held` costs; 0 when nothing is remembered."""
+        plan = self._plans.get(request)
+        return plan.weight if plan is not None else 0
 
     def learn_search_path(self, request: ClosureRequest, search: SearchContext) -> Unclosable | None:
         """The answer to :class:`NeedsSearchPath`, as :func:`zdistcc.sources.search_path.parse` makes it.

@@ -15,7 +15,11 @@ from rich.text import Text
 
 from zdistcc.errors import Reason
 
-_STATES = {"ready": "green", "busy": "yellow", "draining": "yellow", "incompatible": "red", "unreachable": "red"}
+_STATES = {
+    **dict.fromkeys(("busy", "draining"), "yellow"),
+    **dict.fromkeys(("incompatible", "unreachable", "quarantined"), "red"),
+    "ready": "green",
+}
 _TEXTS = {reason.word: reason.text for reason in Reason}
 
 
@@ -54,6 +58,11 @@ def stats_tables(stats: Mapping[str, Any]) -> Iterable[Table]:
     summary.add_row("jobs", f"{jobs['remote']} remote, {jobs['local']} local, {jobs['failed']} failed")
     summary.add_row("shipped", f"{modes['headers']} with headers, {modes['preprocessed']} preprocessed")
     summary.add_row("bytes", f"{sent:,} sent, {received:,} received")
+    again = stats["second_starts"]
+    if again["started"]:
+        summary.add_row(
+            "second starts", f"{again['started']}, of which {again['won']} won; {again['wasted_s']:.1f} s wasted"
+        )
     yield summary
     for heading, counts in (("WORKER", stats["workers"]), ("WHY LOCAL", stats["reasons"])):
         if counts:

@@ -43,6 +43,10 @@ class Exceeded(InfraError):
     """The compiler used more than it may."""
 
 
+class Replaced(InfraError):
+    """The compiler is not the one that was asked what it is."""
+
+
 class Leaked(InfraError):
     """The tree's place on this worker found its way into an output."""
 
@@ -196,9 +200,23 @@ def _written_beside(order: TreeOrder, root: bytes) -> Iterator[dict[str, bytes]]
 
 
 def sweep(workspace: Path) -> None:
-    """Remove what jobs of a worker that was killed have left; nobody else may use ``workspace``."""
+    """End and remove what jobs of a worker that was killed have left; nobody else may use ``workspace``."""
+    for pid in _orphans(workspace):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
     for left in workspace.glob(SCRATCH_PREFIX + "*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _orphans(workspace: Path) -> list[int]:
+    """Return the processes whose temporary files are in ``workspace``: compilers, where the system tells."""
+    place = b"TMPDIR=" + os.fsencode(workspace / SCRATCH_PREFIX)
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if any(word.startswith(place) for word in environment.read_bytes().split(b"\0")):
+                found.append(int(environment.parent.name))
+    return found
 
 
 @contextlib.contextmanager

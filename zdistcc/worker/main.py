@@ -129,6 +129,8 @@ class Daemon:
         self._peers: dict[str, PeerInfo] = {}
         self._signals = 0
         self._leaving = asyncio.Event()
+        self._replaced = asyncio.Event()
+        self.worker.on_replaced = self._replaced.set
         self.port = 0
 
     async def run(self, ready: Callable[[Daemon], None], showing: Showing | None = None) -> None:
@@ -227,7 +229,10 @@ class Daemon:
 
     async def _keep_compilers_fresh(self, advertiser: Advertiser | None) -> None:
         while True:
-            await asyncio.sleep(COMPILERS_INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMPILERS_INTERVAL_S):
+                    await self._replaced.wait()
+            self._replaced.clear()
             try:
                 if await self._look_for_compilers() and advertiser is not None and self._watched is not None:
                     await advertiser.announce(advertised(self.worker, self._watched, self.port))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +24,13 @@ from zdistcc.net.drive import RESTING, Link
 from zdistcc.store.tree import Tree
 from zdistcc.toolchain.identity import Offer
 from zdistcc.toolchain.probe import Probed
+from zdistcc.toolchain.probecache import stamp
 from zdistcc.wire import frames
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
 from zdistcc.worker.admission import Admission, JobKey
-from zdistcc.worker.execute import Made, execute_text, execute_tree
+from zdistcc.worker.execute import Made, Replaced, execute_text, execute_tree
 from zdistcc.worker.session import Session
 from zdistcc.worker.sources import EntrySet, Sources
 from zdistcc.worker.vet import Order, TreeOrder
@@ -83,9 +85,12 @@ class Worker:
         self.sessions: set[Session] = set()
         self.jobs_done = 0
         self._compilers: tuple[Probed, ...] = ()
+        self._stamps: dict[bytes, object] = {}
+        self.on_replaced: Callable[[], None] = lambda: None
         self._peers: dict[str, PeerInfo] = {}
         self._turns: dict[JobKey, asyncio.Future[None]] = {}
         self._next_session = 1
+        self._started = secrets.token_hex(8)
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -105,6 +110,7 @@ class Worker:
             machine=self.settings.machine,
             features=FEATURES,
             clock=time.time(),
+            started=self._started,
         )
         peers = [Peers(peers=tuple(self._peers.values()))] if self._peers else []
         return [greeting, self.load(), *peers]
@@ -127,9 +133,9 @@ class Worker:
     async def run_text(self, job: JobKey, order: Order, text: bytes, started: Callable[[], None]) -> Made:
         """Wait for a slot, then compile text."""
         await self._turn(job, started)
-        made = await execute_text(
-            order, self._driver(order.offer), text, self.settings.workspace, self.settings.limits, self.settings.env
-        )
+        driver = self._driver(order.offer)
+        made = await execute_text(order, driver, text, self.settings.workspace, self.settings.limits, self.settings.env)
+        self._still(driver)
         self.jobs_done += 1
         return made
 
@@ -140,9 +146,11 @@ class Worker:
         driver = self._driver(order.offer)
         self.sources.own_headers_agree(driver, order.offer.id, order.language, tree.root, files)
         await self._turn(job, started)
+        self._still(driver)
         made = await execute_tree(
             order, driver, tree.root, self.settings.workspace, self.settings.limits, self.settings.env
         )
+        self._still(driver)
         self.jobs_done += 1
         return made
 
@@ -158,14 +166,26 @@ class Worker:
     def _driver(self, offer: Offer) -> bytes:
         for compiler in self._compilers:
             if compiler.offer.id == offer.id:
+                self._still(compiler.driver)
                 return compiler.driver
-        raise InfraError("the compiler was removed while the job waited")
+        raise Replaced("the compiler was removed while the job waited")
+
+    def _still(self, driver: bytes) -> None:
+        """Raise :class:`Replaced` when ``driver`` is not the program that was looked at: an upgrade is under way."""
+        if self._stamps.get(driver) != stamp(driver):
+            self.on_replaced()
+            raise Replaced("the compiler has just been replaced")
 
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""
         self._start(self.admission.leave(job))
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
+
+    def came_back(self, session: Session, agent: str) -> None:
+        """A cut cable or a crash has left an older connection of ``agent``: its jobs hold slots for nobody."""
+        for older in self.sessions - {session}:
+            older.doubt(agent)
 
     def _start(self, jobs: Sequence[JobKey]) -> None:
         for job in jobs:
@@ -179,6 +199,7 @@ class Worker:
     def set_compilers(self, compilers: Sequence[Probed]) -> None:
         """Replace the list of compilers and tell the clients."""
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
+        self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
         message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
         for session in list(self.sessions):
             session.say(message)

@@ -10,6 +10,7 @@ Must not know: who else is connected (server.py), which sockets there are.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Final, Protocol
 
 from zdistcc.discovery.advert import printable
 from zdistcc.errors import InfraError, RemoteProtocolError
-from zdistcc.net.drive import Link
+from zdistcc.net.drive import RESTING, SERVING, WAITING, Link
 from zdistcc.store.entries import Directory, Entry, File, Symlink
 from zdistcc.store.failures import StoreError, StoreFull
 from zdistcc.store.tree import Tree
@@ -48,7 +49,7 @@ from zdistcc.wire.messages import (
     sentence,
 )
 from zdistcc.worker.admission import JobKey
-from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made
+from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made, Replaced
 from zdistcc.worker.inbox import Inbox
 from zdistcc.worker.sources import EntrySet, ForeignHeader, Sources
 from zdistcc.worker.vet import Order, TreeOrder, examine, examine_tree
@@ -93,6 +94,9 @@ class Host(Protocol):
     def leave(self, job: JobKey) -> None:
         """The job is over."""
 
+    def came_back(self, session: Session, agent: str) -> None:
+        """``agent`` has greeted in ``session``; what it has of older ones is most likely dead."""
+
 
 @dataclass(slots=True)
 class _Job:
@@ -111,6 +115,7 @@ class Session:
         self.client = "?"
         self.link: Link | None = None
         self._agent = ""
+        self._doubted = False
         self._jobs: dict[int, _Job] = {}
         self._entries: list[Entry] = []
         self._sets: dict[int, EntrySet] = {}
@@ -127,6 +132,17 @@ class Session:
         """How many jobs of this client are under way."""
         return len(self._jobs)
 
+    def doubt(self, agent: str) -> None:
+        """``agent`` has another connection: if this one is its too, find out soon whether it is still there."""
+        if agent == self._agent and self.link is not None:
+            self._doubted = True
+            self.link.watch(WAITING)
+
+    def _mind(self) -> None:
+        """Mind the client's silence more while it has jobs here: they hold slots."""
+        if self.link is not None and not self._doubted:
+            self.link.watch(SERVING if self._jobs else RESTING)
+
     def say(self, message: Message) -> None:
         """Say something about the worker as a whole (once the client has been greeted)."""
         if self._greeted:
@@ -141,6 +157,7 @@ class Session:
                 self._hello_timer.cancel()
                 self.client, self._agent = printable(message.name), message.agent
                 self._greeted = True
+                self.host.came_back(self, self._agent)
                 for first in self.host.welcome():
                     self._send(first)
                 _log.info(
@@ -206,6 +223,7 @@ class Session:
             )
             return
         job = self._jobs[stream] = _Job(label=printable(message.label, 200))
+        self._mind()
         if isinstance(message, TreeJob) and isinstance(order, TreeOrder):
             work = self._work(stream, job, partial(self._make_from_tree, stream, job, message, order))
         else:
@@ -275,6 +293,7 @@ class Session:
         """The job's task has ended, possibly before its first step: its place is free."""
         if self._jobs.get(stream) is job:
             del self._jobs[stream]
+        self._mind()
         self.host.leave((self.number, stream))
 
     def _tell_started(self, stream: int, job: _Job) -> None:
@@ -289,7 +308,11 @@ class Session:
             stdout=ended.stdout[: 1 << 20],
             stderr=ended.stderr[: 1 << 20],
             outputs=tuple(
-                Output(kind=kind, body=Body(raw=len(data), packed=len(wire), codec=codec))
+                Output(
+                    kind=kind,
+                    body=Body(raw=len(data), packed=len(wire), codec=codec),
+                    digest=hashlib.sha256(data).digest(),
+                )
                 for (kind, data), (codec, wire) in zip(made.outputs, packed, strict=True)
             ),
             cpu_ms=round(ended.cpu_s * 1000),
@@ -353,6 +376,8 @@ def refusal_for(error: InfraError) -> Refuse:
             return Refuse(code=RefusalCode.LIMIT, sentence=sentence(str(error)))
         case StoreFull():
             return Refuse(code=RefusalCode.STORE_FULL, sentence=sentence(str(error)), remedy="raise store_size")
+        case Replaced():
+            return Refuse(code=RefusalCode.NO_COMPILER, sentence=sentence(str(error)), remedy="another worker")
         case ForeignHeader():
             return Refuse(code=RefusalCode.FOREIGN, sentence=sentence(str(error)))
         case Leaked():

@@ -1,9 +1,10 @@
 /* Runs a list of commands, so many at once, and says how long they took: the build tool that costs least.
  *
- *     replay JOBS AT-ONCE [--instead PROGRAM] [PREFIX...]
+ *     replay JOBS AT-ONCE [--instead PROGRAM] [--ends FILE] [PREFIX...]
  *
  * JOBS holds, for each command, its working directory and its words, each ended by NUL, and one more NUL.  --instead
- * replaces a command's program, PREFIX goes before it.  Prints wall time (s), failures, and each command's time
+ * replaces a command's program, PREFIX goes before it.  --ends writes the time (s of the monotonic clock) and wait
+ * status of each command to FILE as it ends, after a line for the start.  Prints wall time (s), failures, and each command's time
  * from start to end (us), in the order in which they ended.
  */
 #define _GNU_SOURCE
@@ -52,12 +53,17 @@ int main(int argc, char **argv)
     char *next = slurp(argv[1], &size), *const end = next + size;
     int at_once = atoi(argv[2]), prefix = 3, running = 0, failed = 0;
     const char *instead = NULL;
-    if (argc > 4 && strcmp(argv[3], "--instead") == 0) {
-        instead = argv[4];
-        prefix = 5;
+    FILE *ends = NULL;
+    for (; argc > prefix + 1 && strncmp(argv[prefix], "--", 2) == 0; prefix += 2) {
+        if (strcmp(argv[prefix], "--instead") == 0)
+            instead = argv[prefix + 1];
+        else if (strcmp(argv[prefix], "--ends") != 0 || !(ends = fopen(argv[prefix + 1], "we")))
+            return 2;
     }
     struct job *jobs = calloc((size_t)at_once, sizeof *jobs);
     double begun = now();
+    if (ends && (fprintf(ends, "%.6f 0\n", begun) < 0 || fflush(ends) != 0))
+        return 2;
     while (next < end || running) {
         if (next < end && running < at_once) {
             char *words[MAX_WORDS], *cwd = next;
@@ -92,6 +98,8 @@ int main(int argc, char **argv)
                 running--;
                 failed += status != 0;
                 printf("%.0f\n", (now() - job->begun) * 1e6);
+                if (ends && (fprintf(ends, "%.6f %d\n", now(), status) < 0 || fflush(ends) != 0))
+                    return 2;
             }
     }
     printf("wall %.6f\nfailed %d\n", now() - begun, failed);

@@ -1,6 +1,6 @@
 /* A compiler that makes its object at once: what a farm costs beside the compiling.
  *
- * Built with STUB_OBJECT (file whose bytes are the object), STUB_SLEEP_US, and STUB_REAL / STUB_NAME (a copy of the
+ * Built with STUB_OBJECT (file whose bytes are the object), STUB_SLEEP_US, STUB_BURN_US (CPU time), and STUB_REAL / STUB_NAME (a copy of the
  * real compiler and the name it is called by).  A compile (`-c`) waits, writes the object to `-o` and a small rule to
  * `-MF`.  Everything else (probes, preprocessing, links) and the trials of compilers, whose sources are called canary,
  * go to the real compiler.  Standard input is read to its end when it is the source ("-").
@@ -12,6 +12,10 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef STUB_BURN_US
+#define STUB_BURN_US 0
+#endif
 
 __asm__(".section .rodata\n"
         ".global stub_object\nstub_object:\n.incbin \"" STUB_OBJECT "\"\n"
@@ -87,6 +91,8 @@ int main(int argc, char **argv)
         struct timespec pause = {STUB_SLEEP_US / 1000000, STUB_SLEEP_US % 1000000 * 1000L};
         nanosleep(&pause, NULL);
     }
+    for (struct timespec used = {0, 0}; used.tv_sec * 1000000 + used.tv_nsec / 1000 < STUB_BURN_US;)
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     char name[4096];
     if (!output) {
         snprintf(name, sizeof name, "%.4000s", base_name(source));

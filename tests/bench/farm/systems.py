@@ -50,7 +50,7 @@ class Stubs:
         return self.directory / "local"
 
     @classmethod
-    def make(cls, directory: Path, workload: Workload) -> Stubs:
+    def make(cls, directory: Path, workload: Workload, *, sleep_us: int = SLEEP_US, burn_us: int = 0) -> Stubs:
         """Compile the first source for the object, build the stubs, keep copies of the real compilers."""
         directory.mkdir(parents=True)
         first = workload.commands[0]
@@ -59,13 +59,14 @@ class Stubs:
         subprocess.run([word for word in words if word not in ("-MMD", "-MD")], cwd=first.cwd, check=True)
         quoted = f'"{ready}"'
         nothing = {"STUB_REAL": '""', "STUB_NAME": '""', "STUB_OBJECT": quoted}
+        takes = {"STUB_SLEEP_US": str(sleep_us), "STUB_BURN_US": str(burn_us)}
         build("stub.c", directory / "local", STUB_SLEEP_US="0", **nothing)
-        build("stub.c", directory / "shipped", STUB_SLEEP_US=str(SLEEP_US), **nothing)
+        build("stub.c", directory / "shipped", **takes, **nothing)
         for name in COMPILERS:
             real = real_path(name)
             shutil.copy2(real, directory / f"real-{name}")
             defines = {"STUB_REAL": f'"{directory}/real-{name}"', "STUB_NAME": f'"{real}"', "STUB_OBJECT": quoted}
-            build("stub.c", directory / name, STUB_SLEEP_US=str(SLEEP_US), **defines)
+            build("stub.c", directory / name, **takes, **defines)
         return cls(directory=directory, object=ready.read_bytes())
 
     @classmethod
