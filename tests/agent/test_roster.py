@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unused_port
 from tests.aio import pass_time, run, until
 from zdistcc.agent import roster as roster_module
+from zdistcc.agent.journal import Journal
 from zdistcc.agent.roster import MAX_SLOTS, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
@@ -24,7 +26,7 @@ A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 @asynccontextmanager
 async def made(path: Path) -> AsyncIterator[Roster]:
     async with dispatcher() as dispatch:
-        roster = Roster(dispatch, path / "workers.json")
+        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time))
         try:
             yield roster
         finally:

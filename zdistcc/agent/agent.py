@@ -24,7 +24,8 @@ from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
-from zdistcc.agent.job import Here, Outcome
+from zdistcc.agent.job import Done, Here, Outcome
+from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
@@ -62,6 +63,7 @@ class Agent:
     def __init__(self, settings: Config, env: dict[str, str]) -> None:
         self.settings = settings
         self.stats = Stats()
+        self.journal = Journal(asyncio.get_running_loop().time)
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         cache = paths.cache_dir(env, settings.cache_dir)
         self._probes = ProbeCache(cache / "probes.json")
@@ -70,7 +72,7 @@ class Agent:
         self.canaries = Canaries(cache / "canary", self._env)
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
-        self.roster = Roster(self.dispatcher, cache / "workers.json")
+        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -109,25 +111,39 @@ class Agent:
         if settings.peers:
             self.roster.add_peers(settings.peers)
         number = visitor.job = self.dispatcher.new_job(self._builds.of(visitor.pid))
+        self.journal.begin(number, request)
         outcome: Outcome | None = None
         try:
             outcome = await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
             self.stats.failed(Reason.ABANDONED)
+            self.journal.end(number, "abandoned")
             raise
         finally:
             if not isinstance(outcome, Here):
                 self.dispatcher.forget(number)
+        if not isinstance(outcome, Here):
+            self.journal.end(number, "remote" if isinstance(outcome, Done) else "failed")
         return outcome
 
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
-        assert visitor.job is not None
+        number = visitor.job
+        assert number is not None
         try:
-            ticket = await self.dispatcher.local(urgent=False, job=visitor.job)
+            ticket = await self.dispatcher.local(urgent=False, job=number)
+        except asyncio.CancelledError:
+            self.journal.end(number, "abandoned")
+            raise
         finally:
-            self.dispatcher.forget(visitor.job)
-        visitor.on_end = lambda: self.dispatcher.release(ticket)
+            self.dispatcher.forget(number)
+        self.journal.runs_here(number)
+
+        def ended() -> None:
+            self.dispatcher.release(ticket)
+            self.journal.end(number, "local")
+
+        visitor.on_end = ended
 
     async def answer(self, body: bytes) -> bytes:
         """Answer the command line interface."""

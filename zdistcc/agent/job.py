@@ -9,6 +9,7 @@ Must not know: unix sockets, the discovery of workers.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 import logging
@@ -24,10 +25,12 @@ from zdistcc.agent.answers import check_kinds, places_of
 from zdistcc.agent.canary import Canaries, Verdict
 from zdistcc.agent.dispatch import Dispatcher, Known
 from zdistcc.agent.headers import Bundle, Shelf
+from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
-from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text, output_directory
+from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
 from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
-from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult
+from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
+from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
 from zdistcc.children import SpawnError
 from zdistcc.config import Config, Fidelity
@@ -36,14 +39,10 @@ from zdistcc.schedule.decisions import Duplicate, Grant
 from zdistcc.schedule.events import Blame, JobId, WorkerId
 from zdistcc.sources.model import Closure
 from zdistcc.toolchain import rebuild
-from zdistcc.toolchain.invocation import Stage
-from zdistcc.toolchain.pathwords import PathWord
 from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
 from zdistcc.wire.messages import RefusalCode
 
-EAGER_BYTES: Final = 32 << 10
-"""Texts that pack to less than this go along with the job; larger ones wait until the worker has admitted it."""
 _NEEDS_COMMENTS: Final = b"-Wimplicit-fallthrough"
 """GCC's warning that a comment silences.  Comments in the text (-C) are no way out: they change stringification."""
 PACKS_TO: Final = 4
@@ -118,6 +117,7 @@ class Farm(Protocol):
     shelf: Shelf
     canaries: Canaries
     stats: Stats
+    journal: Journal
 
     def remote(self, worker: WorkerId) -> Remote | None:
         """Return the connection to a worker."""
@@ -132,15 +132,6 @@ class Farm(Protocol):
         """Believe ``worker`` in nothing any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A preprocessed source: what travels, and what the preprocessor said."""
-
-    blob: messages.Blob
-    packed: bytes
-    stderr: bytes
-
-
 async def run(
     farm: Farm, job: JobId, request: LaunchRequest, config: Config, still_wanted: Callable[[], bool]
 ) -> Outcome:
@@ -151,6 +142,8 @@ async def run(
         _log.warning("job=%d failed %s", job, error)
         outcome = Here(reason=Reason.INTERNAL, detail=str(error))
     if isinstance(outcome, Here):
+        record = farm.journal.under_way[job]
+        record.reason, record.detail = outcome.reason.word, messages.sentence(outcome.detail)
         _log.info("job=%d local reason=%s detail=%r", job, outcome.reason, outcome.detail)
         code = None if config.fallback else _EXIT_CODES.get(outcome.reason)
         if code is not None:
@@ -174,6 +167,8 @@ class JobRun:
         self._bundle: Bundle | None = None
         self._text: Text | None = None
         self._tree_tries = 0
+        self._record = farm.journal.under_way[job]
+        self._clock = asyncio.get_running_loop().time
 
     async def go(self) -> Outcome:
         """Return the outcome."""
@@ -183,6 +178,7 @@ class JobRun:
         why_no_headers = await self._gather(plan)
         if why_no_headers is not None and not plan.text_fits:
             return Here(reason=not_as_text(plan), detail=why_no_headers.word)
+        self._record.planned = self._clock()
         try:
             return await self._attempt(plan)
         finally:
@@ -203,6 +199,7 @@ class JobRun:
                 placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
             run, answer, mode = end.answer
+            self._write_down(answer, mode, self._name(end.order))
             times = {name: getattr(answer.result, f"{name}_ms") / 1000 for name in ("wall", "cpu", "queue")}
             dispatcher.done(self._job, end.order.worker, **{f"{name}_s": time for name, time in times.items()})
             if run._bundle is not None:
@@ -212,7 +209,13 @@ class JobRun:
 
     async def _start(self, plan: Plan, order: Order) -> tuple[JobRun, Answer, str]:
         """Ship the job once; a second start has its own state of what is shipped, and in which mode."""
-        run = copy.copy(self) if isinstance(order, Duplicate) else self
+        run, record = self, self._record
+        record.starts += 1
+        if isinstance(order, Duplicate):
+            run, record.second_worker = copy.copy(self), self._name(order)
+        else:
+            record.granted, record.worker = self._clock(), self._name(order)
+            record.sent = record.started = 0.0
         try:
             answer, mode = await run._ship(plan, order)
             check_kinds(plan, answer, mode)
@@ -221,7 +224,26 @@ class JobRun:
             if isinstance(error, WrongResult):
                 self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
+            if not isinstance(error, _Unfit):
+                self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
             raise
+
+    def _write_down(self, answer: Answer, mode: str, worker: str) -> None:
+        record, result = self._record, answer.result
+        record.answered, record.worker, record.mode = self._clock(), worker, mode
+        record.cpu_ms, record.wall_ms, record.queue_ms = result.cpu_ms, result.wall_ms, result.queue_ms
+        record.received = sum(output.body.packed for output in result.outputs)
+
+    def _on_its_way(self, order: Order) -> Callable[[], None]:
+        """Write down that the job is sent; return what does so for the start of its compiler (not of a second one)."""
+        if isinstance(order, Duplicate):
+            return nothing
+        self._record.sent = self._clock()
+
+        def began() -> None:
+            self._record.started = self._clock()
+
+        return began
 
     def _known(self, plan: Plan) -> Known:
         """What the scheduler can go by."""
@@ -263,7 +285,8 @@ class JobRun:
         unfit = Reason.CANARY
         while self._bundle is not None and verdict is Verdict.SAME:
             try:
-                return await send_tree(self._farm.shelf, remote, grant, plan, self._bundle), "headers"
+                began = self._on_its_way(grant)
+                return await send_tree(self._farm.shelf, remote, grant, plan, self._bundle, began), "headers"
             except Stale as error:
                 await self._doubt(plan, error)
             except Refused as error:
@@ -288,7 +311,8 @@ class JobRun:
             raise _Unfit(f"{unfit.word}: {unfit.text}")
         if self._text is None:
             self._text = await self._preprocess(plan)
-        return await self._send_text(remote, grant, plan, self._text), "preprocessed"
+        began = self._on_its_way(grant)
+        return await send_text(self._request, remote, grant, plan, self._text, began), "preprocessed"
 
     async def _judge(self, plan: Plan, grant: Order, remote: Remote) -> Verdict:
         """What is known, or found out now, of the worker's compiler compared with ours."""
@@ -362,23 +386,6 @@ class JobRun:
             raise _Stays(Here(reason=Reason.PREPROCESSING_FAILED))
         return ended.stdout, ended.stderr
 
-    async def _send_text(self, remote: Remote, grant: Order, plan: Plan, text: Text) -> Answer:
-        invocation = plan.invocation
-        message = messages.Job(
-            compiler=grant.offer.id.build_id,
-            target=plan.need.compiler.target,
-            language=rebuild.explicit_language(invocation).decode(),
-            stage=_stage(plan),
-            args=tuple(plan.remote_args()),
-            name=os.path.basename(invocation.source)[:255],
-            cwd=self._request.cwd[:4096],
-            source=text.blob,
-            eager=len(text.packed) <= EAGER_BYTES,
-            env=_environment(plan),
-            label=_label(plan),
-        )
-        return await remote.compile_text(message, text.packed)
-
     # --- the answer -----------------------------------------------------------------------------
 
     def _finish(self, plan: Plan, answer: Answer, mode: str, worker: str) -> Outcome:
@@ -442,49 +449,6 @@ def _blame(error: InfraError) -> Blame:
     if isinstance(error, _Unfit | SecondFailed | WrongResult):
         return Blame.JOB
     return _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
-
-
-async def send_tree(shelf: Shelf, remote: Remote, grant: Order, plan: Plan, bundle: Bundle) -> Answer:
-    """Have a job done from its sources; raises as :meth:`Remote.compile_tree`."""
-    invocation = plan.invocation
-    closure = bundle.closure
-    sides = tuple((each.side.value, each.path) for each in invocation.side_outputs)
-    message = messages.TreeJob(
-        compiler=grant.offer.id.build_id,
-        target=plan.need.compiler.target,
-        language=invocation.language.value.decode(),
-        stage=_stage(plan),
-        args=tuple(
-            messages.PathArg(before=word.before, path=word.path, after=word.after)
-            if isinstance(word, PathWord)
-            else word
-            for word in bundle.args
-        ),
-        source=invocation.source,
-        cwd=bundle.cwd,
-        epoch=bundle.epoch,
-        files=await remote.declare(closure, output_directory(plan) if sides else b""),
-        search=bundle.search,
-        dependencies=invocation.depfile is not None,
-        output=invocation.output if sides else b"",
-        sides=sides,
-        env=_environment(plan) + bundle.env,
-        paths=tuple((name.decode("ascii", "replace"), value) for name, value in bundle.paths),
-        label=_label(plan),
-    )
-    return await remote.compile_tree(message, lambda digests: shelf.supply(closure, digests))
-
-
-def _stage(plan: Plan) -> messages.Stage:
-    return messages.Stage.OBJECT if plan.invocation.stage is Stage.OBJECT else messages.Stage.ASSEMBLY
-
-
-def _environment(plan: Plan) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name.decode("ascii", "replace"), value) for name, value in plan.invocation.env)
-
-
-def _label(plan: Plan) -> str:
-    return os.path.basename(plan.invocation.source)[:100].decode("utf-8", "replace")
 
 
 def _read(path: bytes) -> bytes:

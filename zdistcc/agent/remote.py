@@ -80,6 +80,10 @@ Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] 
 ENTRIES_AT_ONCE: Final = 1024
 
 
+def nothing() -> None:
+    """What is done when nobody wants to know that a job has begun."""
+
+
 class Stale(InfraError):
     """A source was changed while its job was on the way."""
 
@@ -88,6 +92,7 @@ class Stale(InfraError):
 class _Pending:
     supply: Supplier
     future: asyncio.Future[Answer]
+    on_started: Callable[[], None]
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
@@ -116,8 +121,8 @@ class Remote:
         """Whether the worker has said that it compiles shipped sources."""
         return self.greeted.done() and "headers" in self.greeted.result().features
 
-    async def compile_text(self, job: Job, packed: bytes) -> Answer:
-        """Have ``job`` done; ``packed`` is its text as announced.
+    async def compile_text(self, job: Job, packed: bytes, on_started: Callable[[], None] = nothing) -> Answer:
+        """Have ``job`` done; ``packed`` is its text as announced, ``on_started`` is called when its compiler runs.
 
         Raises :class:`Refused` (also for what cannot be told to any worker), or the :class:`InfraError` that ended the
         connection.  Cancelling cancels the job.
@@ -130,13 +135,15 @@ class Remote:
             once, supplied = not supplied, True
             return [(job.source, packed)] if once and digests == (job.source.digest,) else None
 
-        return await self._compile(job, [packed] if job.eager else [], supply)
+        return await self._compile(job, [packed] if job.eager else [], supply, on_started)
 
-    async def compile_tree(self, job: TreeJob, supply: Supplier) -> Answer:
+    async def compile_tree(self, job: TreeJob, supply: Supplier, on_started: Callable[[], None] = nothing) -> Answer:
         """As :meth:`compile_text`, for sources that were declared; :class:`Stale` when they have changed since."""
-        return await self._compile(job, [], supply)
+        return await self._compile(job, [], supply, on_started)
 
-    async def _compile(self, job: Job | TreeJob, bodies: Sequence[bytes], supply: Supplier) -> Answer:
+    async def _compile(
+        self, job: Job | TreeJob, bodies: Sequence[bytes], supply: Supplier, on_started: Callable[[], None]
+    ) -> Answer:
         if self.link.lost:
             raise InfraError("the connection is gone")
         stream = self.link.connection.open_stream()
@@ -145,7 +152,7 @@ class Remote:
             self.link.send(job, stream, bodies)
         except LocalProtocolError as error:
             raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
-        self._pending[stream] = _Pending(supply=supply, future=future)
+        self._pending[stream] = _Pending(supply=supply, future=future, on_started=on_started)
         self.link.watch(WAITING)
         try:
             return await future
@@ -243,7 +250,7 @@ class Remote:
                 self._supplying.add(task)
                 task.add_done_callback(self._supplying.discard)
             case Started():
-                pass
+                pending.on_started()
             case _:
                 raise AssertionError(f"the connection let {type(message).__name__} pass")
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.journal import Journal
 from zdistcc.agent.remote import NotServed, Remote
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd, printable
@@ -124,8 +125,9 @@ def _is_numeric(host: str) -> bool:
 class Roster:
     """All entries; tells the dispatcher who joins, changes and leaves."""
 
-    def __init__(self, dispatcher: Dispatcher, cache: Path) -> None:
+    def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal) -> None:
         self._dispatcher = dispatcher
+        self._journal = journal
         self._cache = cache
         self._agent = secrets.token_hex(8)
         self._entries: list[Entry] = []
@@ -243,6 +245,8 @@ class Roster:
                     retry = FIRST_RETRY_S
                     await lost.wait()
                 except InfraError as error:
+                    if entry.trouble != str(error):
+                        self._journal.note("unreachable", entry.name, str(error))
                     entry.trouble = str(error)
                     _log.info("worker not reached name=%r %s", entry.name, error)
                     entry.ways.discard(Way.REMEMBERED)
@@ -320,6 +324,7 @@ class Roster:
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
         entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
         _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
+        self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
         self._dispatcher.tell(
             WorkerJoined(
                 worker=entry.id,
@@ -340,6 +345,7 @@ class Roster:
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
             _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
+            self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
 
