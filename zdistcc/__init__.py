@@ -19,8 +19,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    remembered
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
-                   shipped), answers, builds, epochs, canary, parallelism, remote (one worker), roster, dispatch,
-                   control, outputs, journal (what happened when)
+                   shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
+                   dispatch, control, outputs, journal
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)

@@ -81,6 +81,25 @@ def test_the_first_answer_wins_and_the_other_start_is_cancelled(winner: int) -> 
     run(main())
 
 
+def test_two_answers_that_cross_are_one() -> None:
+    """Both are there when the race looks: one is handed on to be written, the other is seen by nobody."""
+
+    async def main() -> None:
+        async with starts() as (dispatch, job):
+            first, second = await job.doubled()
+            first.set_result("of the first")
+            second.set_result("of the second")
+            end = await asyncio.wait_for(job.race, 5)
+            assert isinstance(end, Won) and end.answer in ("of the first", "of the second")
+            assert job.cancelled == []
+            dispatch.done(end.order.job, end.order.worker)
+            late = next(order for order in job.orders if order is not end.order)
+            dispatch.done(late.job, late.worker)  # told of it all the same, the scheduler has nothing to end
+            assert dispatch.snapshot().jobs_leased == 0
+
+    run(main())
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_one_start_may_fail_while_the_other_is_under_way(failing: int) -> None:
     async def main() -> None:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 HEADERS = 4000
-LONGEST_S = 0.4
-"""Some 40 ms where nothing else runs; 1.4 s when the scan was made in the loop."""
+LONGEST_SHARE = 0.25
+"""Of the whole compile: some 40 ms of 2 s; when the scan was made in the loop it was most of it."""
 
 
 async def answered_in(socket: Path) -> float:
@@ -49,12 +49,13 @@ def test_nobody_waits_for_a_huge_closure(tmp_path: Path) -> None:
             await here.compile("first")  # the trial is over
             (socket,) = (tmp_path / "run").glob("agent-*.sock")
             compiling = asyncio.create_task(here.run("gcc", "-c", "huge.c"))
-            waits = []
+            waits, begun = [], time.monotonic()
             while not compiling.done():
                 waits.append(await answered_in(socket))
             await compiling
+            took = time.monotonic() - begun
             assert worker.jobs == 2, "it was shipped with all its headers"
             print(f"{len(waits)} questions, the slowest answered in {max(waits) * 1000:.0f} ms")
-            assert max(waits) < LONGEST_S and len(waits) > 10
+            assert max(waits) < LONGEST_SHARE * took and len(waits) > 10
 
     run(main(), 120)
