@@ -9,16 +9,9 @@ the stock client never says (links within the tree) our own client says, and the
 from __future__ import annotations
 
 import getpass
-import os
-import shlex
 import shutil
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import lzallright
 
 from tests.golden import stock
 from zdistcc.wire.distcc import DistccClient, DistccServer
@@ -47,26 +40,6 @@ CASES = {
     "pump-warning": (",cpp,lzo", "gcc -Wall -c warn.c -o warn.o"),
     "pump-error": (",cpp,lzo", "gcc -c wrong.c -o wrong.o"),
 }
-
-
-@contextmanager
-def include_server() -> Iterator[str]:
-    """The stock include server, repaired; yields the address of its socket."""
-    environment = {
-        **os.environ,
-        "DISTCC_HOSTS": "127.0.0.1,cpp,lzo",
-        "PYTHONPATH": str(Path(__file__).parent / "repair"),
-        "LZALLRIGHT_DIRECTORY": str(Path(lzallright.__file__).parent.parent),
-    }
-    started = subprocess.run(
-        ["distcc-pump", "--startup"], env=environment, cwd=DEMO, check=True, stdout=subprocess.PIPE, text=True
-    )
-    said = dict(line.removeprefix("export ").split("=", 1) for line in started.stdout.splitlines())
-    found = {name: shlex.split(value)[0] for name, value in said.items()}
-    try:
-        yield found["INCLUDE_SERVER_PORT"]
-    finally:
-        subprocess.run(["distcc-pump", "--shutdown"], env={**os.environ, **found}, check=True)
 
 
 def own_request() -> bytes:
@@ -118,7 +91,7 @@ def main() -> None:
         for path, text in SOURCES.items():
             (DEMO / path).parent.mkdir(exist_ok=True)
             (DEMO / path).write_text(text)
-        with include_server() as address:
+        with stock.include_server(DEMO) as address:
             for name, (options, words) in CASES.items():
                 more = {"INCLUDE_SERVER_PORT": address} if "cpp" in options else {}
                 with stock.client(options, words.split(), DEMO, **more) as one, stock.daemon() as other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lzallright
+
 PATIENCE_S = 60.0
-MISSING = [name for name in ("distcc", "distccd", "gcc") if shutil.which(name) is None]
+MISSING = [name for name in ("distcc", "distccd", "distcc-pump", "gcc") if shutil.which(name) is None]
 
 
 @contextmanager
@@ -83,6 +86,26 @@ def client(
     if said is not None:
         said.append(printed)
     assert process.returncode in (0, 1), printed.decode(errors="replace")
+
+
+@contextmanager
+def include_server(cwd: Path) -> Iterator[str]:
+    """The stock include server, repaired (see `repair`); yields the address of its socket."""
+    environment = {
+        **os.environ,
+        "DISTCC_HOSTS": "127.0.0.1,cpp,lzo",
+        "PYTHONPATH": str(Path(__file__).parent / "repair"),
+        "LZALLRIGHT_DIRECTORY": str(Path(lzallright.__file__).parent.parent),
+    }
+    started = subprocess.run(
+        ["distcc-pump", "--startup"], env=environment, cwd=cwd, check=True, capture_output=True, text=True
+    )
+    said = dict(line.removeprefix("export ").split("=", 1) for line in started.stdout.splitlines())
+    found = {name: shlex.split(value)[0] for name, value in said.items()}
+    try:
+        yield found["INCLUDE_SERVER_PORT"]
+    finally:
+        subprocess.run(["distcc-pump", "--shutdown"], env={**os.environ, **found}, check=True, capture_output=True)
 
 
 def relay(client: socket.socket, daemon: socket.socket) -> tuple[bytes, bytes]:

@@ -34,7 +34,7 @@ SAID = {
     "lzo-c++": b"x86_64-linux-gnu-g++ -O1 -c box.cc -o box.o",
     "lzo-warning": b"x86_64-linux-gnu-gcc -Wall -c warn.c -o warn.o",
     "lzo-error": b"x86_64-linux-gnu-gcc -c wrong.c -o wrong.o",
-    "pump-c": b"x86_64-linux-gnu-gcc -O2 -MD -c sum.c -o sum.o -MF sum.d",
+    "pump-c": b"x86_64-linux-gnu-gcc -O2 -MD -c sum.c -o sum.o -MT sum.o",
     "pump-c++": b"x86_64-linux-gnu-g++ -I/tmp/demo/inc -c box.cc -o box.o",
     "pump-warning": b"x86_64-linux-gnu-gcc -Wall -c warn.c -o warn.o",
     "pump-error": b"x86_64-linux-gnu-gcc -c wrong.c -o wrong.o",

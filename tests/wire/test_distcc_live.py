@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -18,15 +19,20 @@ from zdistcc.wire.distcc_events import (
     Closed,
     Event,
     File,
+    FileReceived,
     JobAnnounced,
     JobComplete,
     Link,
+    LinkReceived,
     OutputReceived,
     Part,
+    SystemDirectoryNamed,
     Version,
 )
 
-pytestmark = pytest.mark.skipif(bool(stock.MISSING), reason=f"needs {', '.join(stock.MISSING)} (Debian: distcc, gcc)")
+pytestmark = pytest.mark.skipif(
+    bool(stock.MISSING), reason=f"needs {', '.join(stock.MISSING)} (Debian: distcc, distcc-pump, gcc)"
+)
 
 TEXT = {
     "t.c": "#include <stdio.h>\n#include <stdlib.h>\n"
@@ -120,12 +126,13 @@ def test_an_error_of_the_remote_compiler(version: Version) -> None:
     assert outputs(heard) == {Part.OBJECT: b""}
 
 
+@pytest.mark.parametrize("compiler", ["unlisted", "/tmp/gcc", "gcc -fplugin=x.so"])
 @pytest.mark.parametrize("version", Version)
-def test_a_refusal_of_the_stock_daemon(version: Version) -> None:
+def test_a_refusal_of_the_stock_daemon(version: Version, compiler: str) -> None:
     more: dict[str, object] = {"source": b"int x;\n"}
     if version is Version.PUMP:
         more = {"cwd": b"/src", "names": [File(path=b"/src/t.c", data=b"int x;\n")]}
-    assert ask(version, "/bin/gcc -c t.c -o t.o".split(), **more) == [Closed(clean=False, heard=False)]
+    assert ask(version, f"{compiler} -c t.c -o t.o".split(), **more) == [Closed(clean=False, heard=False)]
 
 
 class Server:
@@ -144,16 +151,26 @@ class Server:
             self.heard += core.events()
         announced = self.heard[0]
         assert isinstance(announced, JobAnnounced) and self.heard[-1] == JobComplete()
+        ended, dependencies = self.compile(announced)
+        made = (self.where / "out.o").read_bytes() if not ended.returncode else b""
+        core.respond(
+            status=ended.returncode << 8,
+            stderr=ended.stderr,
+            stdout=ended.stdout,
+            object=made,
+            dependencies=dependencies,
+        )
+        while core.wants_to_send:
+            connection.sendall(core.data_to_send())
+
+    def compile(self, announced: JobAnnounced) -> tuple[subprocess.CompletedProcess[bytes], bytes | None]:
+        """Run the job; return how it ended, and the dependencies that the protocol's version has room for."""
         words = [word.decode() for word in announced.args]
         source = self.where / ("in.ii" if words[words.index("-c") + 1].endswith("cc") else "in.i")
         source.write_bytes(body(self.heard))
         words[words.index("-c") + 1] = str(source)
         words[words.index("-o") + 1] = str(self.where / "out.o")
-        ended = subprocess.run(words, capture_output=True, cwd=self.where, check=False)
-        made = (self.where / "out.o").read_bytes() if not ended.returncode else b""
-        core.respond(status=ended.returncode << 8, stderr=ended.stderr, stdout=ended.stdout, object=made)
-        while core.wants_to_send:
-            connection.sendall(core.data_to_send())
+        return subprocess.run(words, capture_output=True, cwd=self.where, check=False), None
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -170,6 +187,54 @@ def test_the_stock_client_and_our_server(version: Version, options: str, name: s
     assert isinstance(server.heard[0], JobAnnounced) and server.heard[0].version is version
     sent = (theirs / "t.o").read_bytes()
     assert sent == (ours / "out.o").read_bytes()
+    run(words, theirs)
+    assert (theirs / "t.o").read_bytes() == sent
+
+
+class PumpServer(Server):
+    """The same for version 3, in a tree below `where` (only for a client that can be trusted, as here)."""
+
+    def compile(self, announced: JobAnnounced) -> tuple[subprocess.CompletedProcess[bytes], bytes]:
+        for event in self.heard:
+            match event:
+                case FileReceived(path=path, data=data):
+                    self.place(path).write_bytes(data)
+                case LinkReceived(path=path, target=target):
+                    self.place(path).symlink_to(os.fsdecode(target))
+                case SystemDirectoryNamed(path=path):
+                    self.place(path).symlink_to(os.fsdecode(path))
+        words = [os.fsdecode(word) for word in announced.args]
+        words[words.index("-o") + 1] = str(self.where / "out.o")
+        words += ["-MMD", "-MF", str(self.where / "out.d")]
+        cwd = self.where / os.fsdecode(announced.cwd[1:])
+        ended = subprocess.run(words, capture_output=True, cwd=cwd, check=False)
+        return ended, (self.where / "out.d").read_bytes()
+
+    def place(self, path: bytes) -> Path:
+        """Return where `path` is in the tree, in a directory that exists."""
+        place = self.where / os.fsdecode(path[1:])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+
+def test_the_stock_client_and_our_server_in_version_3(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for place in (theirs / "inc", ours):
+        place.mkdir(parents=True)
+    (theirs / "inc/a.h").write_text("#define A 1\n")
+    (theirs / "t.c").write_text('#include "inc/a.h"\n#include <stdio.h>\nint f(void) { return puts("x") + A; }\n')
+    server = PumpServer(ours)
+    words = "gcc -O2 -MD -MF t.d -c t.c -o t.o".split()
+    with (
+        stock.include_server(theirs) as address,
+        stock.client(",cpp,lzo", words, theirs, INCLUDE_SERVER_PORT=address) as connection,
+    ):
+        server.serve(connection)
+    announced = server.heard[0]
+    assert isinstance(announced, JobAnnounced) and announced.version is Version.PUMP
+    assert announced.cwd == os.fsencode(theirs.resolve())
+    sent, told = (theirs / "t.o").read_bytes(), (theirs / "t.d").read_bytes()
+    assert b"inc/a.h" in told
     run(words, theirs)
     assert (theirs / "t.o").read_bytes() == sent
 
