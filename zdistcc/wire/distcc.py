@@ -6,7 +6,7 @@ A client speaks first, the server answers, and that is all::
     1 and 2  = DIST ARGC *ARGV DOTI                      ; the source, preprocessed; in 2 packed
     3        = DIST CDIR ARGC *ARGV NFIL *name           ; the source and what it includes ("pump")
     name     = NAME (FILE | LINK)                        ; the content packed
-    response = DONE STAT SERR SOUT DOTO [DOTD]           ; all four bodies packed in 2 and 3; DOTD in 3, if STAT is 0
+    response = DONE STAT SERR SOUT DOTO [DOTD]           ; bodies packed in 2 and 3; DOTD in 3, if STAT is 0
 
 Packed is LZO1X (lzo.py), and nothing packs to nothing.  Tokens, limits and what paths may be: distcc_tokens.py.
 
@@ -17,7 +17,8 @@ packed ones whole.  A server may respond with a failure as soon as the job is an
 checked, dropped, and ends with ``JobComplete`` (a stock client reads no answer before it has said everything, and
 takes a reset for a broken host).
 
-A server of stock distcc refuses by closing: the client's ``Closed`` with ``heard`` false.
+A server of stock distcc refuses by closing: the client's ``Closed`` with ``heard`` false.  A stock client that wants no
+dependencies leaves before it has read them, so that the end of a response cannot be sent is no failure of its job.
 
 Must not know: sockets, time, what compilers there are, which of them a job means by its first argument.
 """
@@ -27,7 +28,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from zdistcc.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from zdistcc.wire import distcc_tokens as tokens
@@ -50,9 +50,6 @@ from zdistcc.wire.distcc_events import (
     Version,
 )
 from zdistcc.wire.distcc_tokens import CLIENT_LIMITS, PIECE_BYTES, SERVER_LIMITS, Limits, LinkKind, Reader, Token
-
-MAGIC: Final = Token.DIST.value
-"""What a client says first; our own protocol begins otherwise (frames.MAGIC)."""
 
 
 def versions_here() -> frozenset[Version]:
