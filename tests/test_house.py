@@ -53,6 +53,7 @@ HOMES = {
     "typer": ("cli",),
     "rich": ("ui",),
     "zstandard": ("wire.codecs",),
+    "lzallright": ("wire.lzo",),
     "msgspec": ("wire.messages", "agent", "discovery", "sources.cache"),
     "uvloop": ("agent.agent", "worker.main"),
     "hatchling": ("launcher.build",),

@@ -13,7 +13,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     sources/       what a job reads: scanner (pure), resolver, closure, world (the disk as last seen), places, replica,
                    search_probe (asks the compiler), cache, index (the whole)
     store/         content on disk: blobs (by digest), trees (epochs), mirror (where paths lead; pure), home (layout)
-    wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*
+    wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*;
+                   the protocol of stock distcc: distcc, distcc_events, distcc_tokens, lzo
     schedule/      who does what, pure: events, decisions, scheduler, queue, policies*, fleet, health, snapshot
     discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), browse, advertise, mdns, interfaces,
                    remembered
