@@ -23,7 +23,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
                    dispatch, control, outputs, journal
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
-                   depfile (pure), vet (pure), admission (pure), access (pure)
+                   depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
+                   bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
     ui/            tables (pure rendering of what the agent answers)

@@ -282,6 +282,21 @@ KEYS: Final = (
         help="How much the worker's compilers give way to everything else on the machine.",
     ),
     Key(
+        name="polite",
+        scope=Scope.WORKER,
+        parse=_flag,
+        default=True,
+        help="Offer fewer slots while others use the machine or memory is short, and none on battery. 0 offers all, "
+        "always.",
+    ),
+    Key(
+        name="on_battery",
+        scope=Scope.WORKER,
+        parse=_flag,
+        default=False,
+        help="Offer slots on battery, too.",
+    ),
+    Key(
         name="job_seconds",
         scope=Scope.WORKER,
         parse=_number(1, 1e6),
@@ -333,6 +348,8 @@ class Config:
     store: str | None = None
     store_size: int = 10 << 30
     nice: int = 10
+    polite: bool = True
+    on_battery: bool = False
     job_seconds: float = 600.0
     job_memory: int = 8 << 30
     job_output: int = 1 << 30

@@ -110,8 +110,7 @@ class Run:
 class Boundless(Admission):
     """Admits whatever comes."""
 
-    @property
-    def queue_limit(self) -> int:
+    def room(self, client: object) -> int:
         return 1_000_000
 
 
@@ -148,7 +147,7 @@ class Worker:
             self._reply(lambda: agent.refused(self, job, Blame.BUSY))
             return
         self.runs[key] = Run(agent=agent, job=job, cost=cost, left=cost, came=self._clock.now)
-        self._start(self.admission.ready(key))
+        self._start(self.admission.ready(key, self._clock.now))
         self.changed()
 
     def cancel(self, agent: Agent, job: JobId) -> None:
@@ -201,7 +200,7 @@ class Worker:
         self.running.pop(key, None)
         if wasted:
             run.agent.wasted += run.cost - run.left
-        self._start(self.admission.leave(key))
+        self._start(self.admission.leave(key, self._clock.now))
         self.changed()
 
     def _reply(self, act: Callable[[], None]) -> None:

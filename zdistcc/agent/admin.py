@@ -87,7 +87,13 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "version": printable(greeting.version if greeting else ad.version if ad else ""),
         "state": _state(entry, view, usable),
         "slots": view.slots if view else (ad.slots if ad else 0),
+        "configured_slots": view.configured if view else None,
+        "limited": view.limited or None if view else None,
         "running": view.running if view else 0,
+        "others_load": view.others_load if view else None,
+        "memory_free": view.memory_free if view else None,
+        "memory_total": view.memory_total if view else None,
+        "efficiency": view.efficiency if view else None,
         "compilers": compilers,
         "usable": usable,
         "reason": reason,
@@ -105,6 +111,8 @@ def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
         return "unreachable" if entry.trouble else "connecting"
     if view.quarantined:
         return "quarantined"
+    if not view.slots:
+        return "resting"
     if view.draining:
         return "draining"
     if not usable:
@@ -117,6 +125,8 @@ def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -
         return False, entry.trouble or "not connected yet"
     if view.quarantined:
         return False, view.quarantined
+    if not view.slots:
+        return False, f"takes no jobs now: {view.limited}" if view.limited else "takes no jobs now"
     if view.draining:
         return False, "draining: it takes no new jobs"
     if default is None:
@@ -144,6 +154,8 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
                 reason = "offers no compiler"
             elif view.quarantined:
                 reason = f"in quarantine: {view.quarantined}"
+            elif not view.slots:
+                reason = f"takes no jobs now: {view.limited}"
             elif view.draining:
                 reason = "draining: it takes no new jobs"
         rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})

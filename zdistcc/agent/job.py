@@ -63,6 +63,7 @@ _BLAME: Final = {
     RefusalCode.FOREIGN: Blame.JOB,
     RefusalCode.INEXACT: Blame.FINAL,
     RefusalCode.LIMIT: Blame.FINAL,
+    RefusalCode.MEMORY: Blame.JOB,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
 }

@@ -43,6 +43,8 @@ from zdistcc.wire.messages import (
 )
 
 MAX_WAIT_STATUS: Final = 0xFFFF
+FEATURES: Final = ("memory",)
+"""What this agent understands beyond the first protocol: the refusal of that name."""
 _TAME: Final = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
@@ -116,7 +118,7 @@ class Remote:
         """Stands for the compilers that the worker has: another object when they have changed."""
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
-        self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
+        self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent, features=FEATURES))
 
     @property
     def takes_sources(self) -> bool:

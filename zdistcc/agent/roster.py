@@ -61,6 +61,7 @@ MAX_ENTRIES: Final = 512
 """More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
 MAX_SLOTS: Final = 1024
 """More than any machine has; a worker that claims more would be given every job there is."""
+MAX_MEMORY_BYTES: Final = 1 << 50
 TELLING_FILES: Final = 8
 _ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
@@ -124,6 +125,31 @@ def offer_of(info: CompilerInfo) -> Offer | None:
         family=family, version=printable(info.version), target=printable(info.target), build_id=info.build_id
     )
     return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
+
+
+def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> WorkerChanged:
+    """Return the news in ``load``; whatever a worker claims stays within what a machine can have.
+
+    One without slots takes no new jobs, as one that drains.
+    """
+
+    def most(number: int | None, limit: int) -> int | None:
+        return None if number is None else min(number, limit)
+
+    return WorkerChanged(
+        worker=worker,
+        slots=min(load.slots, MAX_SLOTS),
+        running=load.running,
+        queued=load.queued,
+        draining=load.draining or load.slots == 0,
+        round_trip_s=round_trip_s,
+        configured=most(load.configured, MAX_SLOTS),
+        limited=None if load.limited is None else printable(load.limited),
+        others_load=None if load.others_load is None else min(load.others_load, 100 * MAX_SLOTS) / 100,
+        memory_free=most(load.memory_free, MAX_MEMORY_BYTES),
+        memory_total=most(load.memory_total, MAX_MEMORY_BYTES),
+        efficiency=None if load.efficiency is None else min(load.efficiency, 100 * MAX_SLOTS) / 100,
+    )
 
 
 def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
@@ -395,15 +421,7 @@ class Roster:
         round_trip = entry.remote.link.round_trip_s if entry.remote else None
         match message:
             case Load():
-                change = WorkerChanged(
-                    worker=entry.id,
-                    slots=min(message.slots, MAX_SLOTS),
-                    running=message.running,
-                    queued=message.queued,
-                    draining=message.draining,
-                    round_trip_s=round_trip,
-                )
-                self._dispatcher.tell(change)
+                self._dispatcher.tell(change_of(entry.id, message, round_trip))
             case Compilers():
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():

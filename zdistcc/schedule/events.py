@@ -51,7 +51,10 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerChanged:
-    """A worker's load, slots, compilers or willingness changed; ``None`` leaves a value as it was."""
+    """A worker's load, slots, compilers or willingness changed; ``None`` leaves a value as it was.
+
+    The later fields are as in ``snapshot.WorkerView``.
+    """
 
     worker: WorkerId
     slots: int | None = None
@@ -60,6 +63,12 @@ class WorkerChanged:
     draining: bool | None = None
     offers: tuple[Offer, ...] | None = None
     round_trip_s: float | None = None
+    configured: int | None = None
+    limited: str | None = None
+    others_load: float | None = None
+    memory_free: int | None = None
+    memory_total: int | None = None
+    efficiency: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

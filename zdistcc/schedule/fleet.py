@@ -10,7 +10,7 @@ Must not know: the queue of jobs, how workers are ranked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 from zdistcc.errors import Reason
@@ -24,8 +24,12 @@ BUSY_PAUSE_S: Final = 0.2
 """How long a worker that said it was busy is not asked again, unless its load changes before."""
 
 
+_CHANGING: Final = tuple(field.name for field in fields(WorkerChanged) if field.name != "worker")
+"""What a worker says of itself; each is a field of the view as well."""
+
+
 def ahead(slots: int) -> int:
-    """Return how many leases beyond its slots a worker may hold for one agent."""
+    """Return how many leases beyond its slots a worker that has any may hold for one agent."""
     return 1 + slots // 4
 
 
@@ -152,11 +156,7 @@ class Fleet:
         view = self.views.get(event.worker)
         if view is None:
             return
-        changes = {
-            name: value
-            for name in ("slots", "running", "queued", "draining", "offers", "round_trip_s")
-            if (value := getattr(event, name)) is not None
-        }
+        changes = {name: value for name in _CHANGING if (value := getattr(event, name)) is not None}
         changed = replace(view, **changes)
         self.outlooks[event.worker].report(changed.running + changed.queued)
         self._set(self._judged(changed) if event.offers is not None else changed)
@@ -186,7 +186,7 @@ class Fleet:
     def _set(self, view: WorkerView) -> None:
         self.views[view.worker] = view
         room = view.slots + max(ahead(view.slots), self.outlooks[view.worker].in_flight(view.slots))
-        if not view.draining and len(view.leases) < room:
+        if view.slots and not view.draining and len(view.leases) < room:
             self.roomy.add(view.worker)
         else:
             self.roomy.discard(view.worker)

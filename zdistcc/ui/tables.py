@@ -16,7 +16,7 @@ from rich.text import Text
 from zdistcc.errors import Reason
 
 _STATES = {
-    **dict.fromkeys(("busy", "draining"), "yellow"),
+    **dict.fromkeys(("busy", "draining", "resting"), "yellow"),
     **dict.fromkeys(("incompatible", "unreachable", "quarantined"), "red"),
     "ready": "green",
 }
@@ -35,8 +35,9 @@ def hosts_table(hosts: Sequence[Mapping[str, Any]]) -> Table:
     for host in hosts:
         compilers = ", ".join(f"{c['family']} {c['version']} ({c['target']})" for c in host["compilers"])
         state = Text(_clean(host["state"]), style=_STATES.get(host["state"], ""))
-        if host["reason"]:
-            state.append(f": {_clean(host['reason'])}", style="dim")
+        why = host["reason"] or host.get("limited")
+        if why:
+            state.append(f": {_clean(why)}", style="dim")
         address = host["address"] or ", ".join(host["addresses"])
         table.add_row(
             Text(_clean(host["name"])),

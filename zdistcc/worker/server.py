@@ -12,7 +12,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -29,9 +29,11 @@ from zdistcc.wire import frames
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
-from zdistcc.worker.admission import Admission, JobKey
-from zdistcc.worker.execute import Made, Replaced, execute_text, execute_tree
-from zdistcc.worker.session import Session
+from zdistcc.worker.admission import QUEUE_LEAST, QUEUE_PER_SLOT, Admission, JobKey
+from zdistcc.worker.bulletin import Bulletin, full
+from zdistcc.worker.execute import Made, OutOfMemory, Replaced, execute_text, execute_tree
+from zdistcc.worker.manners import Manners, Reading
+from zdistcc.worker.session import NoSlot, Session
 from zdistcc.worker.sources import EntrySet, Sources
 from zdistcc.worker.vet import Order, TreeOrder
 
@@ -50,7 +52,7 @@ _log = logging.getLogger("zdistcc.worker")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a worker is told at its start."""
+    """What a worker is told at its start; ``polite``, ``on_battery``: see ``manners``."""
 
     id: str
     name: str
@@ -61,6 +63,8 @@ class Settings:
     deny: tuple[access.Network, ...]
     machine: str
     env: Mapping[bytes, bytes]
+    polite: bool = False
+    on_battery: bool = False
 
 
 def info_of(offer: Offer) -> CompilerInfo:
@@ -82,15 +86,17 @@ class Worker:
         self.settings = settings
         self.sources = sources
         self.admission = Admission(settings.slots)
+        self.manners = Manners(slots=settings.slots, polite=settings.polite, on_battery=settings.on_battery)
         self.sessions: set[Session] = set()
         self.jobs_done = 0
         self._compilers: tuple[Probed, ...] = ()
         self._stamps: dict[bytes, object] = {}
         self.on_replaced: Callable[[], None] = lambda: None
         self._peers: dict[str, PeerInfo] = {}
-        self._turns: dict[JobKey, asyncio.Future[None]] = {}
+        self._turns: dict[JobKey, asyncio.Future[bool]] = {}
         self._next_session = 1
         self._started = secrets.token_hex(8)
+        self._bulletins: dict[int, Bulletin] = {}
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -105,7 +111,7 @@ class Worker:
             id=self.settings.id,
             name=self.settings.name,
             slots=self.settings.slots,
-            queue=self.admission.queue_limit,
+            queue=max(QUEUE_LEAST, QUEUE_PER_SLOT * self.settings.slots),
             compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
             machine=self.settings.machine,
             features=FEATURES,
@@ -123,45 +129,78 @@ class Worker:
         """Return ``None`` when the job may stay, else why not."""
         if self.admission.draining:
             return "draining"
-        if not self.admission.admit(job, session.number):
+        if not self.admission.admit(job, session.agent or session.number):
             counts = self.admission.counts
-            return f"all {counts.slots} slots are taken and {counts.queued} jobs wait"
+            if not counts.slots:
+                return f"no slots are offered: {self.manners.standing.limited.value}"
+            return f"this client's share of {counts.slots} slots and of the queue is taken, {counts.queued} jobs wait"
         self._idle.clear()
         self._load_changed()
         return None
 
     async def run_text(self, job: JobKey, order: Order, text: bytes, started: Callable[[], None]) -> Made:
         """Wait for a slot, then compile text."""
-        await self._turn(job, started)
-        driver = self._driver(order.offer)
-        made = await execute_text(order, driver, text, self.settings.workspace, self.settings.limits, self.settings.env)
-        self._still(driver)
-        self.jobs_done += 1
-        return made
+        settings = self.settings
+
+        async def execute() -> Made:
+            driver = self._driver(order.offer)
+            made = await execute_text(order, driver, text, settings.workspace, settings.limits, settings.env)
+            self._still(driver)
+            return made
+
+        return await self._run(job, started, execute)
 
     async def run_tree(
         self, job: JobKey, order: TreeOrder, tree: Tree, files: EntrySet, started: Callable[[], None]
     ) -> Made:
         """Wait for a slot, then compile a source in its tree."""
-        driver = self._driver(order.offer)
+        driver, settings = self._driver(order.offer), self.settings
         self.sources.own_headers_agree(driver, order.offer.id, order.language, tree.root, files)
-        await self._turn(job, started)
-        self._still(driver)
-        made = await execute_tree(
-            order, driver, tree.root, self.settings.workspace, self.settings.limits, self.settings.env
-        )
-        self._still(driver)
+
+        async def execute() -> Made:
+            self._still(driver)
+            made = await execute_tree(order, driver, tree.root, settings.workspace, settings.limits, settings.env)
+            self._still(driver)
+            return made
+
+        return await self._run(job, started, execute)
+
+    async def _run(self, job: JobKey, started: Callable[[], None], execute: Callable[[], Awaitable[Made]]) -> Made:
+        """Run the compiler when it is the job's turn; if it ran short of memory beside others, once more alone."""
+        await self._turn(job, self.admission.ready)
+        started()
+        try:
+            made = await execute()
+        except OutOfMemory as error:
+            self.manners.used(error.peak_bytes)
+            _log.info("job ran out of memory job=%s peak=%d", job, error.peak_bytes)
+            if not self.admission.may_be_alone(job):
+                raise
+            await self._turn(job, self.admission.alone)
+            made = await execute()
         self.jobs_done += 1
+        self.manners.used(made.ended.peak_bytes)
+        self.manners.ran(made.ended.cpu_s, made.ended.wall_s)
         return made
 
-    async def _turn(self, job: JobKey, started: Callable[[], None]) -> None:
-        turn = self._turns[job] = asyncio.get_running_loop().create_future()
-        self._start(self.admission.ready(job))
+    async def _turn(self, job: JobKey, ask: Callable[[JobKey, float], Sequence[JobKey]]) -> None:
+        """Wait until ``job``, for which ``ask`` queues it, has a slot; :class:`NoSlot` when there are none any more."""
+        loop = asyncio.get_running_loop()
+        turn = self._turns[job] = loop.create_future()
         try:
-            await turn
+            self._start(ask(job, loop.time()))
+            self._send_away()
+            if not await turn:
+                raise NoSlot(f"no slots are offered: {self.manners.standing.limited.value}")
         finally:
             del self._turns[job]
-        started()
+
+    def _send_away(self) -> None:
+        """Without slots, those that wait for one had better wait elsewhere."""
+        for job in [] if self.admission.slots else self.admission.waiting():
+            turn = self._turns.get(job)
+            if turn is not None and not turn.done():
+                turn.set_result(False)
 
     def _driver(self, offer: Offer) -> bytes:
         for compiler in self._compilers:
@@ -178,7 +217,7 @@ class Worker:
 
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""
-        self._start(self.admission.leave(job))
+        self._start(self.admission.leave(job, asyncio.get_running_loop().time()))
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
 
@@ -191,7 +230,7 @@ class Worker:
         for job in jobs:
             turn = self._turns.get(job)
             if turn is not None and not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
         self._load_changed()
 
     # --- what everybody is told -----------------------------------------------------------------
@@ -211,9 +250,24 @@ class Worker:
             session.say(Peers(peers=tuple(self._peers.values())))
 
     def load(self) -> Load:
-        """Return how busy the worker is."""
-        counts = self.admission.counts
-        return Load(slots=counts.slots, running=counts.running, queued=counts.queued, draining=self.admission.draining)
+        """Return how busy the worker is, and all that is known of its machine."""
+        return full(
+            self.admission.counts,
+            self.manners.standing,
+            configured=self.settings.slots,
+            efficiency=self.manners.efficiency,
+            draining=self.admission.draining,
+        )
+
+    def notice(self, reading: Reading) -> None:
+        """The machine was looked at: offer as many slots as is right now, and tell if that is news."""
+        before = self.manners.standing
+        standing = self.manners.judge(reading, self.admission.counts.running)
+        if standing.slots != before.slots:
+            why = standing.limited.value or "it is free again"
+            _log.info("offers %d of %d slots: %s", standing.slots, self.settings.slots, why)
+        self._start(self.admission.resize(standing.slots, asyncio.get_running_loop().time()))
+        self._send_away()
 
     def _load_changed(self) -> None:
         if self._load_timer is None and self.sessions:
@@ -221,8 +275,16 @@ class Worker:
 
     def _tell_load(self) -> None:
         self._load_timer = None
-        for session in list(self.sessions):
-            session.say(self.load())
+        load, now = self.load(), asyncio.get_running_loop().time()
+        for session in [session for session in self.sessions if session.greeted]:
+            news = self._bulletins.setdefault(session.number, Bulletin()).news(load, now)
+            if news is not None:
+                session.say(news)
+
+    def resume(self) -> None:
+        """Take jobs again, after :meth:`drain`."""
+        self.admission.draining = False
+        self._load_changed()
 
     async def drain(self) -> None:
         """Take no new jobs; return when the running ones have ended and their results are on their way."""
@@ -242,6 +304,7 @@ class Worker:
         """Drop every client; their compilers are killed."""
         if self._load_timer is not None:
             self._load_timer.cancel()
+            self._load_timer = None
         for session in list(self.sessions):
             if session.link is not None:
                 session.link.lose(InfraError("the worker stops"))
@@ -269,6 +332,7 @@ class Worker:
     def forget(self, session: Session) -> None:
         """A client has gone."""
         self.sessions.discard(session)
+        self._bulletins.pop(session.number, None)
         if not self.sessions:
             self._alone.set()
 
