@@ -30,7 +30,7 @@ from zdistcc.agent.journal import JobRecord, Note
 
 VERSION: Final = 1
 MAX_FILE_BYTES: Final = 4 << 20
-"""At 300 bytes a job, two such files hold some 25,000."""
+"""At 400 bytes a job, two such files hold some 20,000."""
 MAX_KEYS: Final = 8
 """Files of how many agents' keys are left: each container may make a new one."""
 BATCH_JOBS: Final = 256

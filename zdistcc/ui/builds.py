@@ -11,6 +11,7 @@ recorded it.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,11 @@ class Job:
     def place(self) -> str:
         """Where it ended: the name of a worker or :data:`HERE`."""
         return HERE if self.running or not self.worker else self.worker
+
+    @property
+    def how(self) -> str:
+        """In a word or two how it went: its mode, or why it had none."""
+        return self.mode if self.fate == "remote" else self.reason or self.fate or "under way"
 
     @property
     def why(self) -> str:
@@ -190,9 +196,10 @@ def stretches(job: Job) -> list[Stretch]:
     found = []
     if job.granted and job.worker and (job.answered or not job.running):
         end = job.ended if job.fate in ("remote", "") else job.answered or job.ended
+        shipped = "preprocessed" if job.mode == "preprocessed" else "headers"
         named = (("prepare", job.granted), ("send", job.sent), ("compile", job.started), ("return", job.answered))
         phases = tuple((name, at) for name, at in named if at)
-        kind = "failed" if job.fate in ("failed", "abandoned") or job.running else job.mode or "headers"
+        kind = "failed" if job.fate in ("failed", "abandoned") or job.running else shipped
         place = job.first_worker or job.worker
         found.append(Stretch(job=job, place=place, begin=job.granted, end=end, kind=kind, phases=phases))
         if job.second and job.second_worker:
@@ -207,6 +214,11 @@ def stretches(job: Job) -> list[Stretch]:
     return found
 
 
+def _order(name: str) -> tuple[bool, list[tuple[int, str]]]:
+    """How places are sorted: desk2 before desk10, this machine last."""
+    return name == HERE, [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", name)]
+
+
 def places(build: Build) -> dict[str, list[Stretch]]:
     """Return what was done where, by begin; workers by name, this machine last."""
     found: defaultdict[str, list[Stretch]] = defaultdict(list)
@@ -215,7 +227,7 @@ def places(build: Build) -> dict[str, list[Stretch]]:
             found[stretch.place].append(stretch)
     for row in found.values():
         row.sort(key=lambda stretch: (stretch.begin, stretch.end))
-    return {name: found[name] for name in sorted(found, key=lambda name: (name == HERE, name))}
+    return {name: found[name] for name in sorted(found, key=_order)}
 
 
 def lanes(row: Sequence[Stretch]) -> list[int]:
@@ -252,11 +264,15 @@ def load(build: Build) -> list[tuple[float, int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
-    """The end of a build, in which at most half as many jobs ran as at its best; ``jobs`` by their end, last first."""
+    """The end of a build, in which at most half as many jobs ran as at its best.
+
+    ``jobs`` were worked on in it, and for how long, the longest first; ``last`` is what ended it.
+    """
 
     begin: float
     seconds: float
-    jobs: tuple[Job, ...]
+    jobs: tuple[tuple[Job, float], ...]
+    last: Job | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,8 +351,14 @@ def _tail(build: Build, steps: Sequence[tuple[float, int]]) -> Tail:
         if running > half:
             break
         begin = at
-    jobs = sorted((job for job in build.jobs if job.ended > begin), key=lambda job: -job.ended)
-    return Tail(begin=begin, seconds=build.end - begin, jobs=tuple(jobs))
+    spent = []
+    for job in build.jobs:
+        if job.ended > begin:
+            ways = [stretch for stretch in stretches(job) if stretch.kind != "second"]
+            spent.append((job, sum(max(0.0, way.end - max(way.begin, begin)) for way in ways)))
+    spent.sort(key=lambda each: (-each[1], each[0].number))
+    last = max((job for job, _ in spent), key=lambda job: job.ended, default=None)
+    return Tail(begin=begin, seconds=build.end - begin, jobs=tuple(spent), last=last)
 
 
 def _totals(build: Build, seconds: float) -> tuple[PlaceTotal, ...]:

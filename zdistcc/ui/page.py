@@ -35,7 +35,7 @@ p{margin:4px 0;color:var(--dim)}
 .tiles li{list-style:none;background:var(--card);border-radius:8px;padding:10px 14px}
 .tiles b{display:block;font-size:21px;font-weight:650;line-height:1.25}.tiles .hot{color:var(--hot)}
 .tiles span{color:var(--dim);font-size:12.5px}
-.picture{overflow-x:auto}.picture svg{display:block;width:100%;min-width:860px;height:auto}
+.picture{overflow-x:auto}.picture svg{display:block;width:100%;min-width:760px;height:auto}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{text-align:left;color:var(--dim);font-weight:500;font-size:12.5px;border-bottom:1px solid var(--line)}
@@ -43,7 +43,7 @@ th,td{padding:4px 14px 4px 0;vertical-align:top}td{border-bottom:1px solid var(-
 .n{text-align:right;white-space:nowrap}.f{overflow-wrap:anywhere;min-width:150px}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:0 44px}
 .two>*{min-width:0}.d{color:var(--dim)}
-meter{width:90px;height:10px}
+.s{white-space:nowrap}.s .all{fill:var(--line)}.s .part{fill:var(--bar)}
 tr[data-job]:hover td{background:var(--card)}
 #tip{position:fixed;z-index:2;max-width:520px;padding:8px 12px;border-radius:8px;background:var(--ink);
 color:var(--page);font-size:12.5px;line-height:1.4;white-space:pre-line;overflow-wrap:anywhere;pointer-events:none}
@@ -137,7 +137,8 @@ def _place_row(total: PlaceTotal) -> str:
     return (
         f'<tr><td class="f">{_e(total.name)}</td><td class="n">{total.jobs:,}</td>'
         f'<td class="n">{_e(seconds(total.seconds))}</td>'
-        f'<td><meter max="1" value="{total.share:.3f}">{total.share:.0%}</meter> {total.share:.0%}</td>'
+        f'<td class="s"><svg width="84" height="9" aria-hidden="true"><rect class="all" width="84" height="9"/>'
+        f'<rect class="part" width="{84 * total.share:.1f}" height="9"/></svg> {total.share:.0%}</td>'
         f'<td class="n">{total.lanes}</td><td class="n">{total.shipped:,}</td>'
         f'<td class="n">{total.received:,}</td></tr>'
     )
@@ -151,31 +152,26 @@ def _why_row(why: Why) -> str:
     )
 
 
-def how(job: Job) -> str:
-    """Return in a word or two how a job went: its mode, or why it had none."""
-    return job.mode if job.fate == "remote" else job.reason or job.fate or "under way"
-
-
 def _slow_row(job: Job) -> str:
     return (
         f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}</td><td>{_e(job.place)}</td>'
         f'<td class="n">{_e(seconds(job.seconds))}</td><td class="n">{_e(seconds(job.ended - job.begun))}</td>'
-        f"<td>{_e(how(job))}</td></tr>"
+        f"<td>{_e(job.how)}</td></tr>"
     )
 
 
-def _tail_row(job: Job, report: Report) -> str:
-    within = job.ended - max(job.begun, report.tail.begin)
+def _tail_row(job: Job, spent: float, report: Report) -> str:
+    ends = ' <span class="d">(ends it)</span>' if job is report.tail.last else ""
     return (
-        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}</td><td>{_e(job.place)}</td>'
-        f'<td class="n">{_e(seconds(within))}</td><td class="n">{_e(seconds(job.seconds))}</td></tr>'
+        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}{ends}</td><td>{_e(job.place)}</td>'
+        f'<td class="n">{_e(seconds(spent))}</td><td class="n">{_e(seconds(job.seconds))}</td></tr>'
     )
 
 
 def _meaning(report: Report) -> str:
     return f"""<dl>
 <dt>Tail</dt><dd>The end of the build in which no more than half as many jobs were at work as at its best: what one
-waits for while most of the machines are idle.  Ended by the job named above it.</dd>
+waits for while most of the machines are idle.  Outlined: what took most of it, and what ended it.</dd>
 <dt>Compilers at work on average</dt><dd>The seconds of all compilers, as workers measured them and as they ran here,
 for each second of the build.</dd>
 <dt>Saved</dt><dd>An estimate: the CPU seconds of the workers and the seconds of what ran here, on {report.slots}
@@ -200,11 +196,11 @@ def page(report: Report, *, begun: str, version: str) -> str:
         _tiles(report),
         f'<div class="picture">{timeline(report, style=False)}</div>',
         '<div class="two"><section><h2>Who did it</h2>',
-        _table(["", ">jobs", ">compiling", "share", ">slots used", ">bytes sent", ">received"],
+        _table(["", ">jobs", ">compiling", "share", ">at once", ">bytes sent", ">received"],
                map(_place_row, report.places)),
         "</section><section><h2>What the end waited for</h2>",
         _table(["file", "on", ">in the tail", ">compiling"],
-               (_tail_row(job, report) for job in tail.jobs[:MAX_TAIL_ROWS]))
+               (_tail_row(job, spent, report) for job, spent in tail.jobs[:MAX_TAIL_ROWS]))
         if tail.jobs else "<p>Nothing: as many jobs were at work at the end as before.</p>",
         f"<p>and {len(tail.jobs) - MAX_TAIL_ROWS} more</p>" if len(tail.jobs) > MAX_TAIL_ROWS else "",
         "</section></div>",

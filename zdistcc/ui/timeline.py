@@ -68,8 +68,8 @@ def seconds(value: float) -> str:
 
 
 def short(text: str, room: int) -> str:
-    """Return ``text`` in at most ``room`` characters; of a path the end."""
-    return text if len(text) <= room else f"…{text[len(text) - room + 1 :]}" if room > 1 else ""
+    """Return the first of ``text``, in at most ``room`` characters."""
+    return text if len(text) <= room else f"{text[: room - 1]}…" if room > 1 else ""
 
 
 def facts(job: Job, build: Build) -> list[str]:
@@ -130,7 +130,9 @@ class _Picture:
         self._lanes = sum(max(given) + 1 for _, given in self._rows.values())
         self._height = 17 if self._lanes <= 24 else 13 if self._lanes <= 60 else 8 if self._lanes <= 120 else 5
         self._step = max(1.0, min(self._lanes, MAX_LANES) * _PLOT / (MAX_BARS * 0.8))
-        self._last = report.tail.jobs[0] if report.tail.jobs else None
+        tail = report.tail
+        self._critical = {job.number for job, spent in tail.jobs if spent > tail.seconds / 2}
+        self._critical |= {tail.last.number} if tail.last is not None else set()
         self.parts: list[str] = []
 
     def x(self, at: float) -> float:
@@ -153,7 +155,7 @@ class _Picture:
         back, self.parts = self.parts, front
         self._mark_tail(bottom)
         if undrawn:
-            self._text(_LEFT, bottom + 32, f"{undrawn} more slots are not drawn")
+            self._text(_LEFT, bottom + 32, f"{undrawn} more lanes are not drawn")
         self._legend(bottom + (50 if undrawn else 34))
         height = bottom + (62 if undrawn else 46)
         label = escape(f"Timeline of {len(self.build.jobs)} jobs in {seconds(self.build.seconds)}")
@@ -179,7 +181,7 @@ class _Picture:
         pitch = self._height + 1
         jobs = len({stretch.job.number for stretch in row if stretch.kind != "second"})
         room = max(1, drawn * pitch)
-        spent = f"{jobs} job{'s' * (jobs != 1)}, {drawn} slot{'s' * (drawn != 1)}"
+        spent = f"{jobs} job{'s' * (jobs != 1)}, {drawn} at once"
         self.parts.append(f"<g><title>{escape(clean(name))}: {spent}</title>")
         self._text(_LEFT - 10, y + 12, short(clean(name), 22), "name", "end")
         self.parts.append("</g>")
@@ -200,7 +202,7 @@ class _Picture:
         job = bar.stretch.job
         width = max(bar.end - bar.x, 0.8)
         waits = bar.working - bar.x
-        kind = bar.kind + (" last" if job is self._last and bar.jobs == 1 and bar.kind != "second" else "")
+        kind = bar.kind + (" last" if job.number in self._critical and bar.kind != "second" and bar.jobs == 1 else "")
         lines = facts(job, self.build)
         if bar.jobs > 1:
             until = seconds((bar.end - _LEFT) / self._scale)
@@ -274,8 +276,8 @@ class _Picture:
         self.parts.append(
             f'<line class="edge" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{bottom + 4}" pointer-events="none"/>'
         )
-        last = f": {short(self._last.file.rpartition('/')[2], 40)}" if self._last is not None else ""
-        words = f"tail {seconds(tail.seconds)}{last}"
+        most = tail.jobs[0][0].file.rpartition("/")[2] if tail.jobs else ""
+        words = f"tail {seconds(tail.seconds)}, most of it {short(most, 40)}"
         # To the left of the band's right edge, wherever the band begins.
         self._text(_LEFT + _PLOT, _TOP - 10, words, "said", "end")
 
