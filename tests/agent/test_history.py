@@ -21,7 +21,9 @@ from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
 
 def record(number: int, file: str = "x.c") -> JobRecord:
-    return JobRecord(job=number, file=file, directory="/d", pid=1, begun=float(number), ended=number + 1.0, fate="remote")
+    return JobRecord(
+        job=number, file=file, directory="/d", pid=1, begun=float(number), ended=number + 1.0, fate="remote"
+    )
 
 
 def request(number: int, pid: int = 0) -> LaunchRequest:
@@ -143,7 +145,13 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "key.jsonl"
     written(path, 1)
     whole = path.read_bytes()
-    bad = [whole[: len(whole) // 2] + b"\n", b"\xff\x00\n", b"[1]\n", b"{}\n", whole.replace(b'"version":1', b'"version":9')]
+    bad = [
+        whole[: len(whole) // 2] + b"\n",
+        b"\xff\x00\n",
+        b"[1]\n",
+        b"{}\n",
+        whole.replace(b'"version":1', b'"version":9'),
+    ]
     bad.append(whole.replace(b'"job":1', b'"job":"one"'))
     path.write_bytes(b"".join(bad) + whole)
     assert read(path) == ([1], len(bad))

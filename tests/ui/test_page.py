@@ -181,11 +181,13 @@ def test_the_policy_allows_its_own_style_and_script_only() -> None:
 
 def test_names_cannot_become_markup() -> None:
     second = {"second": 102.0, "second_worker": EVIL}
-    evil = {name: EVIL for name in ("file", "directory", "worker", "mode", "detail", "reason")}
+    evil = dict.fromkeys(("file", "directory", "worker", "mode", "detail", "reason"), EVIL)
     jobs = [job(record(1, **evil, **second)), job(local(2, file=EVIL, directory=EVIL, reason=EVIL, detail=EVIL))]
     said = reported(jobs)
     text = page(said, begun=EVIL, version=EVIL)
-    harmless = parsed(page(reported([job(record(1, second=102.0, second_worker="x")), job(local(2))]), begun="", version=""))
+    harmless = parsed(
+        page(reported([job(record(1, second=102.0, second_worker="x")), job(local(2))]), begun="", version="")
+    )
     assert parsed(text).seen.count("script") == harmless.seen.count("script") == 1
     assert "<script>alert" not in text
     ElementTree.fromstring(text.partition("\n")[2])

@@ -62,7 +62,12 @@ def test_phases_of_a_job() -> None:
         ("return", 3_800_000, 200_000),
     ]
     facts = on_worker[0]["args"]
-    assert (facts["mode"], facts["cpu_ms"], facts["bytes_sent"], facts["bytes_received"]) == ("headers", 2900, 1200, 34000)
+    assert (facts["mode"], facts["cpu_ms"], facts["bytes_sent"], facts["bytes_received"]) == (
+        "headers",
+        2900,
+        1200,
+        34000,
+    )
     waited = [event["name"] for event in events if event["ph"] == "X" and event["pid"] == pids["waiting for a slot"]]
     assert waited == ["src/unit1.cc", "plan", "queue", "program", "plan"]
     here = next(event for event in events if event["ph"] == "X" and event["pid"] == pids[HERE])
