@@ -136,7 +136,7 @@ def test_when_the_agent_has_left_and_part_of_the_history_is_broken(farm: Farm) -
     (file,) = farm.client.run(["sh", "-c", "ls ~/.cache/zdistcc/history/*.jsonl"]).stdout.split()
     farm.client.run(["sh", "-c", f"echo '{{broken' >> {file}"])
     ended = cli(farm, "report", "--list")
-    assert "1 parts of the history could not be read" in ended.stderr and len(ended.stdout.splitlines()) == 5
+    assert "unreadable parts of the history, left out: 1" in ended.stderr and len(ended.stdout.splitlines()) == 5
     cli(farm, "stop")
     farm.client.run(["rm", "-r", str(Path(file).parent)])
     assert farm.ask("report") == {"builds": [], "report": None}

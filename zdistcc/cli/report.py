@@ -27,7 +27,7 @@ def command(
     """
     found = recorded()
     if found.skipped:
-        typer.echo(f"zdistcc: {found.skipped} parts of the history could not be read and are left out", err=True)
+        typer.echo(f"zdistcc: unreadable parts of the history, left out: {found.skipped}", err=True)
     if list_them and not as_json:
         from zdistcc.ui.tables import builds_table, show
 
