@@ -94,7 +94,7 @@ def subject(argv: tuple[bytes, ...]) -> bytes:
 
 
 def _session(pid: int) -> int:
-    """The session of a launcher: a terminal's, a script's; one build does not change it.  A call of 0.4 µs."""
+    """The session of a launcher: a terminal's, a script's; one build does not change it."""
     try:
         return os.getsid(pid) if pid > 0 else 0
     except OSError:  # it has ended, or has another process namespace
