@@ -148,6 +148,12 @@ def test_totals() -> None:
     assert [each.number for each in said.slowest] == [1, 2, 3, 4, 5, 6]
 
 
+def test_what_a_worker_did_in_vain_is_its_work() -> None:
+    twice = job(record(1, running=104.0, ended=106.0, fate="local", reason="remote-error"))
+    said = [(total.name, total.jobs, total.seconds, total.received) for total in report(one_build(twice), 2).places]
+    assert said == [("desk", 0, 3.0, 34_000), (HERE, 1, 2.0, 0)]
+
+
 def test_alone_is_not_quicker_than_the_longest_job() -> None:
     assert report(one_build(job(record(1))), 64).alone == 2.9
 

@@ -64,15 +64,24 @@ class Job:
     under_way: bool
 
     @property
+    def there(self) -> float:
+        """How long its compiler ran on a worker."""
+        return self.wall or (self.answered - self.started if self.answered and self.started else 0.0)
+
+    @property
+    def here(self) -> float:
+        """How long its compiler ran on this machine."""
+        return self.ended - self.running if self.running else 0.0
+
+    @property
     def seconds(self) -> float:
         """How long its compiler ran, on a worker and here."""
-        there = self.wall or (self.answered - self.started if self.answered and self.started else 0.0)
-        return there + (self.ended - self.running if self.running else 0.0)
+        return self.there + self.here
 
     @property
     def work(self) -> float:
         """As :attr:`seconds`, of CPU time where that is known: on workers."""
-        return self.cpu + (self.ended - self.running if self.running else 0.0)
+        return self.cpu + self.here
 
     @property
     def place(self) -> str:
@@ -362,22 +371,29 @@ def _tail(build: Build, steps: Sequence[tuple[float, int]]) -> Tail:
 
 
 def _totals(build: Build, seconds: float) -> tuple[PlaceTotal, ...]:
-    by_place: defaultdict[str, list[Job]] = defaultdict(list)
+    jobs: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
+    shipped: Counter[str] = Counter()
+    received: Counter[str] = Counter()
     for job in build.jobs:
-        if job.fate in ("remote", "local"):
-            by_place[job.place].append(job)
+        jobs[job.place] += job.fate in ("remote", "local")
+        spent[HERE] += job.here
+        spent[job.worker] += job.there
+        shipped[job.worker] += job.shipped
+        received[job.worker] += job.received
     used = {name: max(lanes(row)) + 1 for name, row in places(build).items()}
     totals = [
         PlaceTotal(
             name=name,
-            jobs=len(jobs),
-            seconds=(spent := sum(job.seconds for job in jobs)),
-            share=spent / seconds if seconds else 0.0,
+            jobs=jobs[name],
+            seconds=spent[name],
+            share=spent[name] / seconds if seconds else 0.0,
             lanes=used.get(name, 0),
-            shipped=sum(job.shipped for job in jobs),
-            received=sum(job.received for job in jobs),
+            shipped=shipped[name],
+            received=received[name],
         )
-        for name, jobs in by_place.items()
+        for name in {*jobs, *spent}
+        if jobs[name] or spent[name]
     ]
     return tuple(sorted(totals, key=lambda total: (-total.seconds, total.name)))
 

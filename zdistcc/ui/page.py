@@ -40,7 +40,7 @@ p{margin:4px 0;color:var(--dim)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{text-align:left;color:var(--dim);font-weight:500;font-size:12.5px;border-bottom:1px solid var(--line)}
 th,td{padding:4px 14px 4px 0;vertical-align:top}td{border-bottom:1px solid var(--line)}
-.n{text-align:right;white-space:nowrap}.f{overflow-wrap:anywhere;min-width:150px}
+.n{text-align:right;white-space:nowrap}.f{overflow-wrap:anywhere;min-width:110px}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:0 44px}
 .two>*{min-width:0}.d{color:var(--dim)}
 .s{white-space:nowrap}.s .all{fill:var(--line)}.s .part{fill:var(--bar)}
@@ -154,7 +154,7 @@ def _why_row(why: Why) -> str:
 
 def _slow_row(job: Job) -> str:
     return (
-        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}</td><td>{_e(job.place)}</td>'
+        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}</td><td class="f">{_e(job.place)}</td>'
         f'<td class="n">{_e(seconds(job.seconds))}</td><td class="n">{_e(seconds(job.ended - job.begun))}</td>'
         f"<td>{_e(job.how)}</td></tr>"
     )
@@ -163,7 +163,7 @@ def _slow_row(job: Job) -> str:
 def _tail_row(job: Job, spent: float, report: Report) -> str:
     ends = ' <span class="d">(ends it)</span>' if job is report.tail.last else ""
     return (
-        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}{ends}</td><td>{_e(job.place)}</td>'
+        f'<tr data-job="{job.number}"><td class="f">{_e(job.file)}{ends}</td><td class="f">{_e(job.place)}</td>'
         f'<td class="n">{_e(seconds(spent))}</td><td class="n">{_e(seconds(job.seconds))}</td></tr>'
     )
 

@@ -183,7 +183,7 @@ class _Picture:
         room = max(1, drawn * pitch)
         spent = f"{jobs} job{'s' * (jobs != 1)}, {drawn} at once"
         self.parts.append(f"<g><title>{escape(clean(name))}: {spent}</title>")
-        self._text(_LEFT - 10, y + 12, short(clean(name), 22), "name", "end")
+        self._text(_LEFT - 10, y + 12, short(clean(name), 18), "name", "end")
         self.parts.append("</g>")
         if room >= 30:
             self._text(_LEFT - 10, y + 26, spent, anchor="end")
