@@ -137,6 +137,10 @@ def test_the_contracts_of_json_are_described() -> None:
     described = section(page("zdistcc.1"), "JSON")
     for key in Stats().as_json(0, 0):
         assert f'"{key}"' in subsection(described, "stats")
+    report = subsection(described, "report")
+    contract = (PACKAGE / "cli/report.py").read_text().partition("def _as_json(")[2]
+    for key in (*re.findall(r'"(\w+)":', contract), "in_tail_s"):
+        assert re.search(rf'"{key}"|\b{key}\b', report), f"report --json has {key}"
     hosts = subsection(described, "hosts")
     source = (PACKAGE / "agent/admin.py").read_text()
     written = re.search(r"def describe_host.*?\n    return \{(.*?)\n    \}", source, re.DOTALL)
@@ -248,6 +252,13 @@ def test_refusals_codecs_replies_and_limits_are_described() -> None:
     assert f"between agent and worker is\n{frames.PROTOCOL_VERSION}." in text or (
         f"between agent and worker is {frames.PROTOCOL_VERSION}." in text
     )
+
+
+def test_every_question_to_the_agent_is_described() -> None:
+    questions = re.findall(r'^            case "(\w+)":$', (PACKAGE / "agent/agent.py").read_text(), re.MULTILINE)
+    found = re.search(r"^\.Ql ask\n\.Pq Cm (.*) ,$", page("zdistcc-protocol.7"), re.MULTILINE)
+    assert questions and found is not None
+    assert set(found[1].split(" , ")) == set(questions)
 
 
 def test_every_key_of_an_announcement_is_described() -> None:

@@ -24,6 +24,7 @@ from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
+from zdistcc.agent.history import History
 from zdistcc.agent.job import Done, Here, Outcome
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
@@ -64,9 +65,11 @@ class Agent:
     def __init__(self, settings: Config, env: dict[str, str]) -> None:
         self.settings = settings
         self.stats = Stats()
-        self.journal = Journal(asyncio.get_running_loop().time)
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         cache = paths.cache_dir(env, settings.cache_dir)
+        self.history = History(cache / "history" / f"{paths.agent_key()}.jsonl")
+        self.journal = Journal(asyncio.get_running_loop().time, self.history.keep)
+        self.history.epoch = self.journal.epoch
         self._probes = ProbeCache(cache / "probes.json")
         self.planner = Planner(self._probes)
         self.shelf = Shelf(cache / "sources.cache")
@@ -174,9 +177,14 @@ class Agent:
             case "parallelism":
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
+            case "journal":
+                return admin.journal_page(self, self.history.agent, question.get("after", 0))
+            case "history":
+                return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
+                await self.history.flush()  # whoever asks the next agent finds it
                 self._leaving.set()
                 return {"stopped": True}
             case other:
@@ -237,6 +245,7 @@ class Agent:
         await self.roster.close()
         self.dispatcher.close()
         self.shelf.close()
+        await self.history.flush()
 
     @contextlib.asynccontextmanager
     async def _discovery(self):  # type: ignore[no-untyped-def]

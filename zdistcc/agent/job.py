@@ -213,10 +213,11 @@ class JobRun:
         run, record = self, self._record
         record.starts += 1
         if isinstance(order, Duplicate):
-            run, record.second_worker = copy.copy(self), self._name(order)
+            run, record.second_worker, record.second = copy.copy(self), self._name(order), self._clock()
         else:
             record.granted, record.worker = self._clock(), self._name(order)
-            record.sent = record.started = 0.0
+            record.sent = record.started = record.second = 0.0
+            record.second_worker = ""
         try:
             answer, mode = await run._ship(plan, order)
             check_kinds(plan, answer, mode)
@@ -231,7 +232,10 @@ class JobRun:
 
     def _write_down(self, answer: Answer, mode: str, worker: str) -> None:
         record, result = self._record, answer.result
+        if worker != record.worker:
+            record.first_worker = record.worker
         record.answered, record.worker, record.mode = self._clock(), worker, mode
+        record.shipped = answer.shipped
         record.cpu_ms, record.wall_ms, record.queue_ms = result.cpu_ms, result.wall_ms, result.queue_ms
         record.received = sum(output.body.packed for output in result.outputs)
 

@@ -13,7 +13,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 import msgspec
@@ -33,13 +33,16 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
     ``fate`` is empty while it is under way, then ``remote``, ``local``, ``failed`` or ``abandoned``.  ``begun`` to
     ``ended`` are in the order in which they come; a local job has ``running`` (its slot was free) instead of the four
-    before it.  ``*_ms`` are the worker's measurements, ``sent`` and ``received`` packed bytes.
+    before it, or beside them when a worker's answer was not used.  A job that was started a second time has ``second``,
+    when that was, and ``first_worker`` if the second was first to answer.  ``*_ms`` are the worker's measurements,
+    ``shipped`` and ``received`` packed bytes.  ``session`` is that of the launcher, 0 where it cannot be seen.
     """
 
     job: int
     file: str
     directory: str
     pid: int
+    session: int = 0
     begun: float
     planned: float = 0.0
     granted: float = 0.0
@@ -55,9 +58,12 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     fate: str = ""
     starts: int = 0
     second_worker: str = ""
+    second: float = 0.0
+    first_worker: str = ""
     cpu_ms: int = 0
     wall_ms: int = 0
     queue_ms: int = 0
+    shipped: int = 0
     received: int = 0
 
 
@@ -87,14 +93,25 @@ def subject(argv: tuple[bytes, ...]) -> bytes:
     return made if last.endswith((b".o", b".a", b".so")) and made else last or made or argv[0]
 
 
-class Journal:
-    """All records, those under way by job."""
+def _session(pid: int) -> int:
+    """The session of a launcher: a terminal's, a script's; one build does not change it."""
+    try:
+        return os.getsid(pid) if pid > 0 else 0
+    except OSError:  # it has ended, or has another process namespace
+        return 0
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+
+class Journal:
+    """All records, those under way by job; ``keep`` is called with each that is finished, and with each note."""
+
+    def __init__(
+        self, clock: Callable[[], float], keep: Callable[[JobRecord | Note], None] = lambda record: None
+    ) -> None:
         self.epoch = time.time() - clock()
         self.under_way: dict[JobId, JobRecord] = {}
         self.finished = 0
         self._clock = clock
+        self._keep = keep
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._numbers = count(1)
@@ -106,6 +123,7 @@ class Journal:
             file=_text(subject(request.argv)),
             directory=_text(request.cwd),
             pid=request.pid,
+            session=_session(request.pid),
             begun=self._clock(),
         )
         return record
@@ -118,6 +136,7 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            self._keep(record)
 
     def runs_here(self, job: JobId | None) -> None:
         """``job`` has a slot of this machine and runs there from now on."""
@@ -127,20 +146,24 @@ class Journal:
 
     def note(self, kind: str, worker: str, text: str = "") -> None:
         """Something happened to ``worker``."""
-        self._notes.append(
-            Note(
-                number=next(self._numbers),
-                at=self._clock(),
-                kind=kind,
-                worker=worker,
-                text=printable(text, LONGEST_WORD),
-            )
+        made = Note(
+            number=next(self._numbers),
+            at=self._clock(),
+            kind=kind,
+            worker=worker,
+            text=printable(text, LONGEST_WORD),
         )
+        self._notes.append(made)
+        self._keep(made)
+
+    @property
+    def first(self) -> int:
+        """How many finished jobs are no longer kept."""
+        return self.finished - len(self._jobs)
 
     def jobs(self, after: int = 0) -> Iterator[JobRecord]:
         """Yield the finished jobs that are kept, oldest first, without the first ``after`` of all that finished."""
-        skip = after - (self.finished - len(self._jobs))
-        return (record for number, record in enumerate(self._jobs) if number >= skip)
+        return islice(self._jobs, max(0, after - self.first), None)
 
     def notes(self, after: int = 0) -> Iterator[Note]:
         """Yield the notes with a number above ``after``."""

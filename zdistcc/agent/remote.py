@@ -71,10 +71,11 @@ class NotServed(InfraError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a worker made of a job: its result, and the outputs' bytes in order."""
+    """What a worker made of a job: its result, the outputs' bytes in order; and how many packed bytes it asked for."""
 
     result: Result
     outputs: tuple[bytes, ...]
+    shipped: int
 
 
 Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] | None]]
@@ -98,6 +99,7 @@ class _Pending:
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
+    shipped: int = 0
 
     def fail(self, error: InfraError) -> None:
         if not self.future.done():
@@ -156,7 +158,9 @@ class Remote:
             self.link.send(job, stream, bodies)
         except LocalProtocolError as error:
             raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
-        self._pending[stream] = _Pending(supply=supply, future=future, on_started=on_started)
+        self._pending[stream] = _Pending(
+            supply=supply, future=future, on_started=on_started, shipped=sum(map(len, bodies))
+        )
         self.link.watch(WAITING)
         try:
             return await future
@@ -270,6 +274,7 @@ class Remote:
             pending.fail(Stale("a source changed, or the worker asked for what it was not told of"))
             return
         blobs = tuple(blob for blob, _ in content)
+        pending.shipped += sum(blob.body.packed for blob in blobs)
         self.link.send(Supply(blobs=blobs), stream, [packed for _, packed in content])
 
     def on_chunk(self, chunk: ChunkReceived) -> None:
@@ -300,7 +305,7 @@ class Remote:
             if output.digest and output.digest != hashlib.sha256(data).digest():
                 pending.fail(WrongResult("an output was damaged: its digest does not fit"))
                 return
-        pending.future.set_result(Answer(result=pending.result, outputs=outputs))
+        pending.future.set_result(Answer(result=pending.result, outputs=outputs, shipped=pending.shipped))
 
     def disbelieve(self, cause: WrongResult) -> None:
         """The worker returned something wrong: what else it has is not waited for."""

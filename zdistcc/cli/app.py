@@ -19,6 +19,8 @@ from zdistcc.errors import ExitCode, UserError
 COMMANDS: Final = {
     "hosts": "zdistcc.cli.hosts",
     "stats": "zdistcc.cli.stats",
+    "report": "zdistcc.cli.report",
+    "trace": "zdistcc.cli.trace",
     "explain": "zdistcc.cli.explain",
     "stop": "zdistcc.cli.stop",
     "demo": "zdistcc.cli.demo",
