@@ -30,6 +30,7 @@ from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
+from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.children import raise_descriptor_limit
 from zdistcc.config import Config
@@ -73,6 +74,7 @@ class Agent:
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
+        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -170,6 +172,10 @@ class Agent:
             case "parallelism":
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
+            case "snapshot":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                default = await asyncio.to_thread(self._default_compiler)
+                return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":

@@ -87,13 +87,18 @@ def subject(argv: tuple[bytes, ...]) -> bytes:
     return made if last.endswith((b".o", b".a", b".so")) and made else last or made or argv[0]
 
 
+def _deaf(news: JobRecord | Note) -> None:
+    """The listener while nobody listens."""
+
+
 class Journal:
-    """All records, those under way by job."""
+    """All records, those under way by job; ``listener`` is told of each that begins, gets a slot here or ends."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.epoch = time.time() - clock()
         self.under_way: dict[JobId, JobRecord] = {}
         self.finished = 0
+        self.listener: Callable[[JobRecord | Note], None] = _deaf
         self._clock = clock
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
@@ -108,6 +113,7 @@ class Journal:
             pid=request.pid,
             begun=self._clock(),
         )
+        self.listener(record)
         return record
 
     def end(self, job: JobId | None, fate: str) -> None:
@@ -118,24 +124,26 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            self.listener(record)
 
     def runs_here(self, job: JobId | None) -> None:
         """``job`` has a slot of this machine and runs there from now on."""
         record = self.under_way.get(job) if job is not None else None
         if record is not None:
             record.running = self._clock()
+            self.listener(record)
 
     def note(self, kind: str, worker: str, text: str = "") -> None:
         """Something happened to ``worker``."""
-        self._notes.append(
-            Note(
-                number=next(self._numbers),
-                at=self._clock(),
-                kind=kind,
-                worker=worker,
-                text=printable(text, LONGEST_WORD),
-            )
+        note = Note(
+            number=next(self._numbers),
+            at=self._clock(),
+            kind=kind,
+            worker=worker,
+            text=printable(text, LONGEST_WORD),
         )
+        self._notes.append(note)
+        self.listener(note)
 
     def jobs(self, after: int = 0) -> Iterator[JobRecord]:
         """Yield the finished jobs that are kept, oldest first, without the first ``after`` of all that finished."""
