@@ -62,7 +62,10 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Note(msgspec.Struct, kw_only=True, frozen=True):
-    """Something happened to a worker: ``kind`` is ``joined``, ``left``, ``lost``, ``refused``, …"""
+    """Something happened to a worker.
+
+    ``kind`` is ``joined``, ``left``, ``lost``, ``unreachable``, ``refused`` or ``failed``.
+    """
 
     number: int
     at: float

@@ -290,7 +290,8 @@ class Roster:
                     await lost.wait()
                 except InfraError as error:
                     if entry.trouble != str(error):
-                        self._journal.note("unreachable", entry.name, str(error))
+                        kind = "refused" if isinstance(error, NotServed) else "unreachable"
+                        self._journal.note(kind, entry.name, str(error))
                     entry.trouble = str(error)
                     level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,16 @@ from zdistcc.agent.journal import JobRecord, Journal, Note
 from zdistcc.agent.roster import Entry, Roster
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.tally import Tally
-from zdistcc.schedule.events import JobId, WorkerId
+from zdistcc.schedule.events import (
+    Event,
+    JobDone,
+    JobId,
+    LeaseBroken,
+    WorkerChanged,
+    WorkerId,
+    WorkerJoined,
+    WorkerLost,
+)
 from zdistcc.schedule.snapshot import Snapshot, WorkerView
 from zdistcc.toolchain.identity import CompilerId, Match, Offer, best_match
 
@@ -80,7 +90,9 @@ class Lookout:
         self._rows: dict[WorkerId, dict[str, Any]] = {}
         self._parted: dict[WorkerId, _Parted] = {}
         self._troubles: dict[str, str] = {}
-        dispatcher.on_told = self._changed
+        self._ended: Counter[WorkerId] = Counter()
+        """Jobs of ours that ended since the worker last said how many it has: it still counts them."""
+        dispatcher.on_told = self._told
         journal.listener = self._heard
 
     async def answer(self, question: SnapshotQuestion, default: CompilerId | None) -> dict[str, Any]:
@@ -97,6 +109,14 @@ class Lookout:
     def _changed(self) -> None:
         self._revision += 1
         self._news.set()
+
+    def _told(self, event: Event) -> None:
+        match event:
+            case JobDone(worker=str(worker)) | LeaseBroken(worker=str(worker)):
+                self._ended[WorkerId(worker)] += 1
+            case WorkerChanged(running=int()) | WorkerJoined() | WorkerLost():
+                self._ended.pop(event.worker, None)
+        self._changed()
 
     def _heard(self, news: JobRecord | Note) -> None:
         if isinstance(news, Note):
@@ -187,6 +207,8 @@ class Lookout:
         row = admin.describe_host(entry, view, default)
         parted = self._parted.get(entry.id) if entry.id is not None else None
         row |= _work(view, self._jobs_of(entry, view, now))
+        if view is not None:
+            row["others"] = max(0, view.running + view.queued - len(view.leases) - self._ended[view.worker])
         row |= {"until_s": None, "jobs_done": self._stats.workers[entry.name], "match": _match(view, default)}
         if not entry.connected and parted is not None:
             row |= _gone(parted, now)
@@ -211,11 +233,9 @@ class Lookout:
 
 def _work(view: WorkerView | None, jobs: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return what a worker does: for us, and for others as it last said."""
-    jobs = list(jobs)
-    ours = len(view.leases) if view is not None else 0
     return {
-        "jobs": jobs,
-        "others": max(0, view.running + view.queued - ours) if view is not None else 0,
+        "jobs": list(jobs),
+        "others": 0,
         "speed": round(view.speed, 3) if view is not None and view.speed is not None else None,
         "others_load": getattr(view, "others_load", None),
         "memory_free": getattr(view, "memory_free", None),
