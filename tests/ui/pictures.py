@@ -6,7 +6,7 @@ from typing import Any
 
 from zdistcc.ui.feed import Feed
 
-NOW = 1_790_000_000.0 + 9 * 3600 + 41 * 60
+NOW = 1_790_008_867.0
 GCC = {"family": "gcc", "version": "12.2.0", "target": "x86_64-linux-gnu", "build_id": "a" * 32}
 GCC_REBUILT = {**GCC, "build_id": "b" * 32}
 GCC_11 = {**GCC, "version": "11.4.0", "build_id": "c" * 32}
@@ -166,3 +166,15 @@ def feed_of(shown: dict[str, Any]) -> Feed:
         )
     feed.take(shown)
     return feed
+
+
+def showcase() -> dict[str, Any]:
+    """A build with a bit of everything: what README shows."""
+    shown, troubled = building(), {row["name"]: row for row in trouble()["hosts"]}
+    hosts = [*shown["hosts"], troubled["fileserver"], {**troubled["desk"], "name": "studio", "id": "17"}]
+    notes = [
+        *shown["notes"],
+        note(4, 20, "failed", "studio", "src/json/value.cc: nothing was heard for 2.1 s"),
+        note(5, 12, "left", "printer", "it said goodbye"),
+    ]
+    return {**shown, "hosts": hosts, "notes": notes}

@@ -173,6 +173,6 @@ def _select(controls: Controls, shown: Sequence[Host], step: int) -> Controls:
         return replace(controls, selected=None)
     keys = [key_of(host) for host in shown]
     if controls.selected not in keys:
-        return replace(controls, selected=keys[-1 if step < -1 else 0])
+        return replace(controls, selected=keys[-1 if step >= len(keys) > 1 else 0])
     there = max(0, min(len(keys) - 1, keys.index(controls.selected) + step))
     return replace(controls, selected=keys[there])

@@ -203,9 +203,10 @@ def _heights(hosts: Sequence[Host], width: int, room: int, building: bool) -> li
     """Return how many lines each of ``hosts`` has in ``room`` lines: all of them just one, or each two or more."""
     if width >= LEAST_WIDTH_FOR_ALL or 2 * len(hosts) > room:
         return [1] * len(hosts)
-    wanted = [
-        lines_of(max(len(host.get("jobs", ())), (host.get("slots") or 0) if building else 0), width) for host in hosts
-    ]
+    wanted = []
+    for host in hosts:
+        places = (host.get("slots") or 0) if building and host.get("usable") else 0
+        wanted.append(lines_of(max(len(host.get("jobs", ())), places), width))
     for most in range(1 + MOST_JOB_LINES, 2, -1):
         heights = [min(most, each) for each in wanted]
         if sum(heights) <= room:
@@ -303,7 +304,7 @@ def verdict(offer: Mapping[str, Any], host: Host, mine: Mapping[str, Any] | None
     if _same(offer, mine):
         return True, "fits: the same build"
     if _same(offer, host.get("match")):
-        return True, "fits: the same version (a trial compile decides)"
+        return True, "fits, if a trial compile agrees"
     for key, word in (("family", "another family"), ("version", "another version"), ("target", "another target")):
         if offer.get(key) != mine.get(key):
             return False, f"{word} than {mine[key]}"
@@ -325,14 +326,14 @@ def details(host: Host, width: int, room: int, look: Look) -> list[Line]:
         "address": dot.join(filter(None, [host.get("address") or "not connected", *others])),
         "known by": f"{', '.join(host.get('ways', ()))}{dot}id {host.get('id') or 'unknown'}",
         "runs": f"zdistcc {host.get('version') or '?'}{dot}protocol {host.get('protocol') or '?'}",
-        "slots": f"{host.get('slots')}{dot}{host.get('leases')} ours{dot}{host.get('others') or 0} of others"
-        + "".join(f"{dot}{word} {host[key]}" for word, key in _EXTRAS.items() if host.get(key) is not None),
+        "slots": f"{host.get('slots')}{dot}{host.get('leases')} ours{dot}{host.get('others') or 0} of others",
+        "beside": dot.join(f"{word} {host[key]}" for word, key in _EXTRAS.items() if host.get(key) is not None),
         "so far": f"{host.get('jobs_done') or 0} jobs done{dot}speed {host.get('speed') or 'not measured'}{dot}"
         f"round trip {trip(host.get('round_trip_ms'), look.glyphs)}",
         "bytes": f"{size(moved.get('sent', 0))} sent{dot}{size(moved.get('received', 0))} received",
     }
     lines = [head.line()]
-    lines += [Row(width, look.glyphs).add(f"  {key:<9} ", DIM).said(text).line() for key, text in facts.items()]
+    lines += [Row(width, look.glyphs).add(f"  {key:<9} ", DIM).said(text).line() for key, text in facts.items() if text]
     for offer in sorted(host["compilers"], key=lambda each: not _same(each, host.get("match"))):
         fits, why = verdict(offer, host, look.compiler)
         row = Row(width, look.glyphs).add(
@@ -342,7 +343,9 @@ def details(host: Host, width: int, room: int, look: Look) -> list[Line]:
         lines.append(row.line())
     for job in host.get("jobs", ()):
         row = Row(width, look.glyphs).add(f"  {span(job['seconds'] + look.age_s):>6} ", COOL)
-        row.add(f"{job.get('phase', ''):<8}", DIM).said(job["file"], PLAIN).add(" in ", DIM).said(job["directory"], DIM)
+        row.add(fit(look.clean(job.get("phase", "")), 8), DIM).said(job["file"], PLAIN).add(" in ", DIM).said(
+            job["directory"], DIM
+        )
         lines.append(row.line())
     if room and len(lines) > room:
         lines = [*lines[: room - 1], Row(width, look.glyphs).add(f"  {len(lines) - room + 1} lines more", DIM).line()]

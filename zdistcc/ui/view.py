@@ -220,13 +220,13 @@ def _middle(picture: Picture, controls: Controls, frame: Frame, room: int) -> li
     if controls.expanded and chosen is not None:
         return hostlist.details(chosen, frame.width, room, look)
     nobody = _nobody(picture, controls, frame) if not hosts else []
-    rows, first, last = hostlist.table(
-        [_this_machine(picture), *hosts], frame.width, room - len(nobody) if room else 0, controls.selected, look
-    )
-    hidden = len(hosts) + 1 - (last - first)
-    if hidden:
+    shown = [_this_machine(picture), *hosts]
+    space = room - len(nobody) if room else 0
+    rows, first, last = hostlist.table(shown, frame.width, space, controls.selected, look)
+    if last - first < len(shown):
+        rows, first, last = hostlist.table(shown, frame.width, space - 1, controls.selected, look)
         note = f"hosts {max(1, first)}-{last - 1} of {len(hosts)}; arrows show the others"
-        rows[-1] = frame.row().add(note, DIM).line()
+        rows.append(frame.row().add(note, DIM).line())
     return [*rows, *nobody]
 
 
@@ -248,6 +248,8 @@ def _this_machine(picture: Picture) -> Host:
     return {
         "name": "this machine",
         "id": "",
+        "addresses": ["agent"],
+        "usable": True,
         "state": "here",
         "slots": local["slots"],
         "running": local["running"],
@@ -345,7 +347,9 @@ def _events(feed: Feed, frame: Frame, room: int) -> list[Line]:
     lines = []
     for note, number in list(feed.log)[-room:] if room > 0 else ():
         row = frame.row().add(frame.clock(note["time"]), DIM).skip(1)
-        row.add(fit(str(note["kind"]), 11, frame.glyphs.more), _KINDS.get(note["kind"], PLAIN)).skip(1)
+        row.add(
+            fit(clean(str(note["kind"]), frame.unicode), 11, frame.glyphs.more), _KINDS.get(note["kind"], PLAIN)
+        ).skip(1)
         row.said(fit(clean(note["worker"], frame.unicode), min(14, frame.width // 5), frame.glyphs.more), BOLD).skip(1)
         row.said(f"{number} times, last: " if number > 1 else "", DIM).said(note["text"])
         lines.append(row.line())
