@@ -41,7 +41,11 @@ def test_an_escape_alone_is_decided_by_time() -> None:
 
 
 def test_unknown_sequences_are_no_keys() -> None:
-    assert Keys().feed(b"\x1b[200~\x1b[1;5Aq\x1bxq\x00\x01") == ["q", "q"]
+    assert Keys().feed(b"\x1b[200~\x1b[1;5Aq\x00\x01") == ["q"]
+
+
+def test_a_key_right_after_an_escape_is_not_swallowed() -> None:
+    assert Keys().feed(b"\x1bs\x1b\xc3\xa9\x1b\r") == ["escape", "s", "escape", "é", "escape", "enter"]
 
 
 @given(st.binary())

@@ -11,6 +11,7 @@ import typer
 from zdistcc import config
 from zdistcc.cli.ask import Snapshots, ask
 from zdistcc.cli.hosts import SETTLE_S
+from zdistcc.errors import UserError
 
 WATCH_WAIT_S = 5.0
 """A line of ``--watch-json`` comes with each change, and after this time without one the agent is asked again."""
@@ -63,8 +64,17 @@ def _watch(peers: tuple[str, ...]) -> None:
                 shown = answer["revision"]
                 print(json.dumps(answer, separators=(",", ":")), flush=True)
             after = {"revision": shown, "finished": answer["finished"], "notes": answer["last_note"]}
-            answer = ask({"ask": "snapshot", "after": after, "wait": WATCH_WAIT_S}, start=False)
+            answer = _next(after)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except KeyboardInterrupt:
         return
+
+
+def _next(after: dict[str, int]) -> dict[str, Any] | None:
+    """Return the next snapshot; ``None`` when the agent has left, be it while it was asked."""
+    question = {"ask": "snapshot", "after": after, "wait": WATCH_WAIT_S}
+    try:
+        return ask(question, start=False)
+    except UserError:
+        return ask(question, start=False)

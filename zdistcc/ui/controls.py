@@ -112,6 +112,9 @@ class Keys:
             return ["escape"]
         self._sequence += letter
         body = self._sequence[1:]
+        if body[0] not in "[O":  # not the begin of a sequence: two keys, one quickly after the other
+            self._sequence = ""
+            return ["escape", *self.feed(letter.encode())]
         if body in ("[", "O") or (body[0] == "[" and not "\x40" <= letter <= "\x7e" and len(body) < 16):
             return []
         self._sequence = ""
