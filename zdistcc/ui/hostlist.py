@@ -217,7 +217,10 @@ def _heights(hosts: Sequence[Host], width: int, room: int, building: bool) -> li
 def table(
     hosts: Sequence[Host], width: int, room: int, selected: str | None, look: Look
 ) -> tuple[list[Line], int, int]:
-    """Return the heading and the hosts in at most ``room`` lines (0: as many as it takes); and which are shown."""
+    """Return the heading and the hosts in at most ``room`` lines (0: as many as it takes); and which are shown.
+
+    One line is left free when these are not all.
+    """
     heights = _heights(hosts, width, room - 1 if room else UNLIMITED, look.building and room > 0)
     deep = bool(heights) and heights[0] > 1
     columns = _columns(width, deep)
@@ -227,10 +230,11 @@ def table(
         heading.skip(GAP if number else 0).add((fit_right if right else fit)(word, cells, look.glyphs.more), DIM)
     first, last = 0, len(hosts)
     if room and not deep and len(hosts) > room - 1:
+        shown = max(0, room - 2)
         keys = [key_of(host) for host in hosts]
         there = keys.index(selected) if selected in keys else 0
-        first = max(0, min(there - (room - 1) // 2, len(hosts) - (room - 1)))
-        last = first + room - 1
+        first = max(0, min(there - shown // 2, len(hosts) - shown))
+        last = first + shown
     lines = [heading.line()]
     for host, height in zip(hosts[first:last], heights[first:last], strict=True):
         style = MARK if selected is not None and key_of(host) == selected else None

@@ -99,7 +99,7 @@ class Canvas:
     def __init__(self, *, colour: bool) -> None:
         self._colour = colour
         self._shown: tuple[Line, ...] = ()
-        self._codes: dict[Style, Style] = {}
+        self._codes: dict[Style | None, tuple[str, str]] = {}
 
     def forget(self) -> None:
         """Something else has written there."""
@@ -120,16 +120,18 @@ class Canvas:
     def _text(self, line: Line) -> str:
         last = line[-1] if line else Segment("")
         filler = not last.text.strip() and last.style == PLAIN
-        text = "".join(self._piece(piece) for piece in (line[:-1] if filler else line))
-        return f"{text}\x1b[K" if filler else text
+        codes, parts = self._codes, []
+        for text, style, _ in line[:-1] if filler else line:
+            before, after = codes.get(style) or self._code(style)
+            parts.append(f"{before}{text}{after}")
+        return "".join(parts) + "\x1b[K" if filler else "".join(parts)
 
-    def _piece(self, piece: Segment) -> str:
-        style = piece.style or PLAIN
-        if not self._colour:
-            if style not in self._codes:
-                self._codes[style] = style.without_color
-            style = self._codes[style]
-        return style.render(piece.text, color_system=ColorSystem.STANDARD)
+    def _code(self, style: Style | None) -> tuple[str, str]:
+        """Return what stands before and after a text of ``style``."""
+        shown = (style or PLAIN) if self._colour else (style or PLAIN).without_color
+        before, _, after = shown.render("\0", color_system=ColorSystem.STANDARD).partition("\0")
+        self._codes[style] = before, after
+        return before, after
 
 
 class Terminal:

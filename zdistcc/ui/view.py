@@ -224,7 +224,6 @@ def _middle(picture: Picture, controls: Controls, frame: Frame, room: int) -> li
     space = room - len(nobody) if room else 0
     rows, first, last = hostlist.table(shown, frame.width, space, controls.selected, look)
     if last - first < len(shown):
-        rows, first, last = hostlist.table(shown, frame.width, space - 1, controls.selected, look)
         note = f"hosts {max(1, first)}-{last - 1} of {len(hosts)}; arrows show the others"
         rows.append(frame.row().add(note, DIM).line())
     return [*rows, *nobody]
