@@ -22,7 +22,8 @@ class Made:
     def ask(self, after: dict[str, int]) -> None:
         if self._what == "gone" and self._number:
             raise UserError("nobody is there")
-        os.write(self._sending, b"x")
+        if not (self._what == "silent" and self._number):
+            os.write(self._sending, b"x")
 
     def fileno(self) -> int:
         return self._receiving

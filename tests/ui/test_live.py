@@ -190,6 +190,11 @@ def test_an_agent_that_is_gone_is_told_and_looked_for() -> None:
         assert terminal.end() == 0
 
 
+def test_an_agent_that_does_not_answer_is_told() -> None:
+    with Screen("silent") as terminal:
+        terminal.wait_for(lambda said: drawn(said) and b"the agent has not answered for 3 s" in said, "its silence")
+
+
 @pytest.mark.parametrize(("words", "env"), [(["--no-color"], {}), ([], {"NO_COLOR": "1"})])
 def test_without_colours_there_are_none(words: list[str], env: dict[str, str]) -> None:
     with Screen("steady", *words, **env) as terminal:

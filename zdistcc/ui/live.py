@@ -43,6 +43,8 @@ CLOCK_S: Final = 1.0
 """How often ages and the clock are brought up to date while nothing happens."""
 ASK_AGAIN_S: Final = 0.5
 """How long after the agent left it is looked for."""
+SILENCE_S: Final = 3.0
+"""After what time without an answer the picture is said to be old; an agent answers within one second."""
 ESCAPE_S: Final = 0.05
 """How long the rest of a key may take after its escape character."""
 READ_BYTES: Final = 4096
@@ -226,7 +228,7 @@ class _Show:
         self._controls = Controls()
         self._keys = Keys()
         self._asked = False
-        self._ask_at = self._draw_at = self._taken_at = self._held_at = time.monotonic()
+        self._asked_at = self._ask_at = self._draw_at = self._taken_at = self._held_at = time.monotonic()
         self._drawn_at = 0.0
         self._dirty = True
         self._ended_by: int | None = None
@@ -245,7 +247,7 @@ class _Show:
     def _ask(self, now: float) -> None:
         try:
             self._source.ask(self._feed.after)
-            self._asked = True
+            self._asked, self._asked_at = True, now
         except UserError as error:
             self._miss(error, now)
 
@@ -255,6 +257,8 @@ class _Show:
         self._asked, self._ask_at = False, now + ASK_AGAIN_S
 
     def _draw(self, now: float) -> None:
+        if self._asked and now > self._asked_at + SILENCE_S:
+            self._feed.lost(f"the agent has not answered for {int(now - self._asked_at)} s")
         width, height = self._terminal.size()
         paused = self._controls.paused
         feed = self._held if paused else self._feed
