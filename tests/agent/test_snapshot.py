@@ -25,7 +25,7 @@ from zdistcc.schedule.decisions import Grant
 from zdistcc.schedule.events import Blame, JobId, Need, WorkerId
 from zdistcc.toolchain.identity import CompilerId, Match
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
-from zdistcc.wire.messages import CompilerInfo, Denied, Load
+from zdistcc.wire.messages import CompilerInfo, Denied, Goodbye, Load
 
 (GCC,) = (offer.id for offer in offers_of(greeting(A).compilers))
 
@@ -147,9 +147,9 @@ def test_a_worker_that_is_gone_is_shown_with_its_cause_though_the_roster_forgot_
         async with fake_worker(greeting(A)) as worker, made(tmp_path) as parts:
             parts.roster.announced(ad(A, worker.port))
             await parts.state("ready")
-            parts.roster.gone(A)
             await worker.close()
             row = await parts.state("lost")
+            parts.roster.gone(A)
             await until(lambda: not parts.roster.entries, "the roster has forgotten it")
             row = parts.host()
             assert (row["state"], row["usable"], row["address"], row["jobs"]) == ("lost", False, None, [])
@@ -191,6 +191,8 @@ def test_a_worker_that_says_that_it_stops_has_left(tmp_path: Path) -> None:
             await parts.state("ready")
             worker.visits[0].link.send(Load(slots=2, running=0, queued=0, draining=True))
             await parts.state("draining")
+            worker.visits[0].link.send(Goodbye())
+            await pass_time(0)
             await worker.close()
             row = await parts.state("left")
             assert row["reason"] == "it said goodbye"
