@@ -21,6 +21,7 @@ from zdistcc.agent.journal import Journal
 from zdistcc.agent.roster import Roster, offers_of
 from zdistcc.agent.snapshot import After, Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
+from zdistcc.net import drive
 from zdistcc.schedule.decisions import Grant
 from zdistcc.schedule.events import Blame, JobId, Need, WorkerId
 from zdistcc.toolchain.identity import CompilerId, Match
@@ -276,6 +277,23 @@ def test_who_waits_is_answered_when_something_happens(tmp_path: Path, change: st
             CHANGES[change](parts)
             await until(lambda: first.done() and second.done(), "both are answered", 2)
             assert first.result()["revision"] == second.result()["revision"] > revision
+
+    run(main())
+
+
+def test_idle_workers_are_minded_closely_while_somebody_follows(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with fake_worker(greeting(A)) as worker, made(tmp_path) as parts:
+            parts.roster.announced(ad(A, worker.port))
+            await parts.state("ready")
+            remote = parts.roster.remote(WorkerId(A))
+            assert remote is not None and remote.link._watch is drive.RESTING
+            answer = ask(parts, parts.picture()["revision"], 0.01)
+            await until(answer.done, "it is answered", 2)
+            assert remote.link._watch is drive.LOOKED_AT
+            await until(lambda: parts.host()["round_trip_ms"], "the round trip is known", 5)
+            parts.lookout._look_away()
+            assert remote.link._watch is drive.RESTING
 
     run(main())
 

@@ -46,6 +46,8 @@ from zdistcc.toolchain.identity import CompilerId, Match, Offer, best_match
 LONGEST_WAIT_S: Final = 5.0
 SHOWN_S: Final = 60.0
 """How long a worker that is gone is still shown."""
+LOOK_S: Final = LONGEST_WAIT_S + 1.0
+"""How long after a question that waits somebody is taken to be still there."""
 MOST_SHOWN: Final = 64
 MOST_FILES: Final = 64
 """Files of jobs that run here, and jobs that are listed of one worker."""
@@ -86,6 +88,7 @@ class Lookout:
         self._begun = self._loop.time()
         self._revision = 0
         self._news = asyncio.Event()
+        self._looking: asyncio.TimerHandle | None = None
         self._tally = Tally()
         self._rows: dict[WorkerId, dict[str, Any]] = {}
         self._parted: dict[WorkerId, _Parted] = {}
@@ -97,12 +100,29 @@ class Lookout:
 
     async def answer(self, question: SnapshotQuestion, default: CompilerId | None) -> dict[str, Any]:
         """Return the picture as soon as it differs from revision ``after``, or after ``wait`` seconds."""
+        if question.wait > 0:
+            self._look_closely()
         if question.after.revision == self._revision and question.wait > 0:
             self._news.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(question.wait, LONGEST_WAIT_S)):
                     await self._news.wait()
         return self.picture(question.after, default)
+
+    def _look_closely(self) -> None:
+        """Somebody follows: mind the silence of idle workers until nobody has asked for a while."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = self._loop.call_later(LOOK_S, self._look_away)
+        for entry in self._roster.entries:
+            if entry.remote is not None:
+                entry.remote.look_at(True)
+
+    def _look_away(self) -> None:
+        self._looking = None
+        for entry in self._roster.entries:
+            if entry.remote is not None:
+                entry.remote.look_at(False)
 
     # --- what happens ---------------------------------------------------------------------------
 
