@@ -152,12 +152,16 @@ def test_a_change_of_size_is_followed() -> None:
     with Screen("steady") as terminal:
         terminal.wait_for(drawn, "a picture")
         for columns, lines in ((60, 15), (240, 80), (80, 24)):
-            start = len(terminal.said)
+            cleared = terminal.said.count(CLEAR)
             terminal.resize(columns, lines)
-            terminal.wait_for(lambda said, at=start, last=lines: b"\x1b[%d;1H" % last in said[at:], "the last line")  # type: ignore[misc]
-            rows = {int(row) for row in PLACE.findall(terminal.said[start:])}
-            assert max(rows) == lines
-            assert terminal.said[start:].count(CLEAR) == 1
+
+            def filled(said: bytes, before: int = cleared, last: int = lines) -> bool:
+                return said.count(CLEAR) > before and b"\x1b[%d;1H" % last in said[said.rindex(CLEAR) :]
+
+            terminal.wait_for(filled, f"{lines} lines")
+            assert terminal.said.count(CLEAR) == cleared + 1
+            rows = {int(row) for row in PLACE.findall(terminal.said[terminal.said.rindex(CLEAR) :])}
+            assert rows == set(range(1, lines + 1))
 
 
 def test_keys_are_answered_at_once() -> None:
