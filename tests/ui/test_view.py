@@ -137,7 +137,7 @@ def test_the_states_of_other_versions_are_shown_as_they_are() -> None:
     known = pictures.host("rich", 3, 2, others_load=1.5, memory_free=2_000_000, limited="battery")
     assert "0+1.5" in text(pictures.picture(hosts=[known]))
     full = text(pictures.picture(hosts=[known]), selected=f"{3:016x}", expanded=True)
-    assert "load by others 1.5" in full and "limited battery" in full
+    assert "load by others 1.5" in full and "2.0 MB of memory free" in full and "battery" in full
 
 
 # --- controls --------------------------------------------------------------------------------------

@@ -257,9 +257,6 @@ def _work(view: WorkerView | None, jobs: Iterable[dict[str, Any]]) -> dict[str, 
         "jobs": list(jobs),
         "others": 0,
         "speed": round(view.speed, 3) if view is not None and view.speed is not None else None,
-        "others_load": getattr(view, "others_load", None),
-        "memory_free": getattr(view, "memory_free", None),
-        "limited": getattr(view, "limited", None),
     }
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 Host = Mapping[str, Any]
 
 _USELESS_LAST: Final = (
-    "busy", "ready", "draining", "connecting", "backoff", "incompatible", "quarantined", "unreachable", "lost", "left",
+    "busy", "ready", "draining", "resting", "connecting", "backoff", "incompatible", "quarantined", "unreachable",
+    "lost", "left",
 )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ from zdistcc.ui.cells import (
 from zdistcc.ui.controls import Host, key_of
 
 STATES: Final = {
-    "here": BOLD, "ready": GOOD, "busy": WARM, "draining": WARM, "connecting": COOL, "backoff": PALE,
+    "here": BOLD, "ready": GOOD, "busy": WARM, "draining": WARM, "resting": COOL, "connecting": COOL, "backoff": PALE,
     "incompatible": BAD, "quarantined": BAD, "unreachable": BAD, "lost": BAD, "left": DIM,
 }  # fmt: skip
 JOB_CELLS: Final = 18
@@ -265,8 +265,10 @@ def _further(host: Host, width: int, number: int, look: Look) -> Iterable[Line]:
 def _job_line(row: Row, host: Host, index: int, width: int, look: Look, *, last: bool) -> None:
     jobs = host.get("jobs", ())
     if not jobs:
-        if index == 0 and host.get("reason"):
-            row.add(fit(look.clean(host["reason"]), width, look.glyphs.more), STATES.get(host.get("state", ""), PLAIN))
+        why = host.get("reason") or host.get("limited")
+        if index == 0 and why:
+            style = STATES.get(host.get("state", ""), PLAIN) if host.get("reason") else DIM
+            row.add(fit(look.clean(why), width, look.glyphs.more), style)
         return
     in_one = max(1, width // JOB_CELLS)
     shown = jobs[index * in_one : (index + 1) * in_one]
@@ -331,7 +333,7 @@ def details(host: Host, width: int, room: int, look: Look) -> list[Line]:
         "known by": f"{', '.join(host.get('ways', ()))}{dot}id {host.get('id') or 'unknown'}",
         "runs": f"zdistcc {host.get('version') or '?'}{dot}protocol {host.get('protocol') or '?'}",
         "slots": f"{host.get('slots')}{dot}{host.get('leases')} ours{dot}{host.get('others') or 0} of others",
-        "beside": dot.join(f"{word} {host[key]}" for word, key in _EXTRAS.items() if host.get(key) is not None),
+        "beside": dot.join(_beside(host)),
         "so far": f"{host.get('jobs_done') or 0} jobs done{dot}speed {host.get('speed') or 'not measured'}{dot}"
         f"round trip {trip(host.get('round_trip_ms'), look.glyphs)}",
         "bytes": f"{size(moved.get('sent', 0))} sent{dot}{size(moved.get('received', 0))} received",
@@ -356,9 +358,11 @@ def details(host: Host, width: int, room: int, look: Look) -> list[Line]:
     return lines
 
 
-_EXTRAS: Final[Mapping[str, str]] = {
-    "load by others": "others_load",
-    "memory free": "memory_free",
-    "limited": "limited",
-}
-"""What only some workers tell."""
+def _beside(host: Host) -> Iterable[str]:
+    """Yield what only some workers tell."""
+    if host.get("others_load") is not None:
+        yield f"load by others {host['others_load']:.1f}"
+    if host.get("memory_free") is not None:
+        yield f"{size(host['memory_free'])} of memory free"
+    if host.get("limited"):
+        yield str(host["limited"])
