@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.builds import SLOW_FLAGS, SLOW_SOURCE
+from tests.e2e.farm import IMPOLITE
 from tests.lan.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -46,6 +47,7 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
         "ZDISTCC_DISCOVERY": "0",
         "ZDISTCC_INTERFACE": "lo",
         "ZDISTCC_LOCAL_SLOTS": "2",
+        **IMPOLITE,
     }
     yield env
     zdistcc(env, "stop")
