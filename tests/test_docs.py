@@ -151,11 +151,31 @@ def test_the_contracts_of_json_are_described() -> None:
     assert states is not None
     for state in re.findall(r'"([a-z]+)"', states[0]):
         assert re.search(rf"\b{state}\b", hosts), f"state {state} is not described"
+    status = subsection(described, "status")
+    sources = [(PACKAGE / f"agent/{name}.py").read_text().split('"""', 2)[2] for name in ("snapshot", "tally")]
+    for key in re.findall(r'"([a-z_]+)":', "".join(sources)):
+        shared = key in ("name", "id", "target", "usable", "state", "reason", "address", "leases")
+        assert shared or re.search(rf"\b{key}\b", status), f"status --json has {key}"
     explain = subsection(described, "explain")
     answer = source[source.index("async def explain(") :]
     for key in re.findall(r'^ {8,12}"(\w+)":', answer, re.MULTILINE):
         if key not in ("family", "version", "target", "build_id", "path"):
             assert re.search(rf"\b{key}\b", explain), f"explain --json has {key}"
+
+
+def test_what_status_shows_is_described() -> None:
+    from zdistcc.ui import controls, hostlist, view
+
+    text = section(page("zdistcc.1"), "STATUS")
+    for word in hostlist._COLUMNS:
+        assert re.search(rf"^\.It .*\b{word}\b", text, re.MULTILINE), f"the column {word} is not described"
+    for word in (*hostlist.STATES, *view._KINDS):
+        assert word == "here" or re.search(rf"^\.Cm .*\b{word}\b", text, re.MULTILINE), f"{word} is not described"
+    flat = " ".join(text.split())
+    assert f"the next of: {', '.join(controls.SORTS)}." in flat
+    assert any(f"the next of: {', '.join(controls.SORTS)}" in line for _, line in view._HELP)
+    for keys, _ in view._HELP:
+        assert re.search(rf"^\.It .*{re.escape(keys.split(',')[0])}", text.replace("arrows", "up"), re.MULTILINE), keys
 
 
 # --- zdistcc.conf(5) -------------------------------------------------------------------------------

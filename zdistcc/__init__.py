@@ -21,14 +21,15 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
                    shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
-                   dispatch, control, outputs, journal, history (the journal on disk)
+                   dispatch, control, outputs, journal, history (the journal on disk), tally (counts jobs),
+                   snapshot (what others see of it all)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
                    bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
-    ui/            pure rendering of what the agent answers: tables, builds (what there is to say of one), timeline,
-                   page, trace
+    ui/            pure rendering of what the agent answers: tables, view, builds (what there is to say of one),
+                   timeline, page, trace; controls (keys, pure), live (the terminal)
     sample/        the project that `zdistcc demo` and the tests compile
 
 Imports point one way: cli -> ui, worker, doctor, sample; agent -> schedule, sources; worker -> store; agent, worker ->

@@ -31,6 +31,7 @@ from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
+from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.trial import trial_everywhere
 from zdistcc.children import raise_descriptor_limit
@@ -43,7 +44,7 @@ from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuar
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import Match
+from zdistcc.toolchain.identity import CompilerId, Match
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -77,6 +78,7 @@ class Agent:
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
+        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -181,6 +183,10 @@ class Agent:
                 return admin.journal_page(self, self.history.agent, question.get("after", 0))
             case "history":
                 return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
+            case "snapshot":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                default = await self._default_id()
+                return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -198,8 +204,7 @@ class Agent:
             await asyncio.sleep(min(seconds, 10.0) - passed)
 
     async def _hosts(self) -> dict[str, Any]:
-        compiler = await asyncio.to_thread(self._default_compiler)
-        default = compiler.id if compiler is not None else None
+        default = await self._default_id()
         views = self._views()
         rows = [
             admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
@@ -213,12 +218,16 @@ class Agent:
     async def _parallelism(self) -> Parallelism:
         """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
         needs = self.dispatcher.recent_needs
-        if not needs and (default := await asyncio.to_thread(self._default_compiler)) is not None:
-            needs = (Need(compiler=default.id, level=Match(self.settings.compatibility), language="c"),)
+        if not needs and (default := await self._default_id()) is not None:
+            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c"),)
         return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
 
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}
+
+    async def _default_id(self) -> CompilerId | None:
+        compiler = await asyncio.to_thread(self._default_compiler)
+        return compiler.id if compiler is not None else None
 
     def _default_compiler(self) -> Probed | None:
         path = default_compiler(self._env)

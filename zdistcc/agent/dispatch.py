@@ -53,10 +53,11 @@ RECENT_NEEDS: Final = 8
 
 
 class Dispatcher:
-    """Owner of the scheduler in the agent."""
+    """Owner of the scheduler in the agent; ``on_told`` is called with each fact."""
 
     def __init__(self, *, local_slots: int, policy: PolicyRow) -> None:
         self.foresees = policy.foresees
+        self.on_told: Callable[[Event], None] = lambda event: None
         self._scheduler = Scheduler(local_slots=local_slots, policy=policy, jitter=random.random)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
@@ -79,6 +80,7 @@ class Dispatcher:
         for decision in self._scheduler.handle(event, self._loop.time()):
             self._carry_out(decision)
         self._plan_wake_up()
+        self.on_told(event)
 
     def snapshot(self) -> Snapshot:
         """Return the scheduler's state."""

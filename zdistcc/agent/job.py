@@ -227,7 +227,8 @@ class JobRun:
                 self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
             if not isinstance(error, _Unfit):
-                self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
+                kind = "refused" if isinstance(error, Refused) else "failed"
+                self._farm.journal.note(kind, self._name(order), f"{record.file}: {error}")
             raise
 
     def _write_down(self, answer: Answer, mode: str, worker: str) -> None:

@@ -291,7 +291,8 @@ class Roster:
                     await lost.wait()
                 except InfraError as error:
                     if entry.trouble != str(error):
-                        self._journal.note("unreachable", entry.name, str(error))
+                        kind = "refused" if isinstance(error, NotServed) else "unreachable"
+                        self._journal.note(kind, entry.name, str(error))
                     entry.trouble = str(error)
                     level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
@@ -412,7 +413,10 @@ class Roster:
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
             _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
-            self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
+            if fault and not entry.left:
+                self._journal.note("lost", entry.name, entry.trouble)
+            else:
+                self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
 

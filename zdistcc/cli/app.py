@@ -17,6 +17,7 @@ from zdistcc import __version__
 from zdistcc.errors import ExitCode, UserError
 
 COMMANDS: Final = {
+    "status": "zdistcc.cli.status",
     "hosts": "zdistcc.cli.hosts",
     "stats": "zdistcc.cli.stats",
     "report": "zdistcc.cli.report",
