@@ -174,8 +174,8 @@ class Agent:
                 await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views(), launch, settings)
             case "trial":
-                default = await asyncio.to_thread(self._default_compiler)
-                return {"trials": await trial_everywhere(self, self.roster, default)}
+                compiler = await asyncio.to_thread(self._default_compiler)
+                return {"trials": await trial_everywhere(self, self.roster, compiler)}
             case "parallelism":
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
