@@ -38,8 +38,9 @@ ROOMS = {
     "agent": {*TOP, "net", "discovery", "schedule", "sources", "toolchain", "wire"},
     "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
+    "jobserver": set(),
     "cli": {
-        *{"errors", "config", "ui", "worker", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"errors", "config", "ui", "worker", "sample", "paths", "jobserver", "toolchain.families", "toolchain.lookup"},
         *{"wire.control", "launcher.fallback", "launcher.which"},
     },
 }
@@ -74,6 +75,8 @@ PURE = (
     "sources.scanner",
     "sources.dependencies",
     "store.mirror",
+    "jobserver.tokens",
+    "jobserver.words",
     "ui",
     "errors",
 )

@@ -170,6 +170,8 @@ class Agent:
             case "parallelism":
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
+            case "build":
+                return self.journal.tallies.as_json(str(question.get("build")))
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":

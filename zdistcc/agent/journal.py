@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from zdistcc.agent.tallies import Tallies, build_of
 from zdistcc.discovery.advert import printable
 from zdistcc.schedule.events import JobId
 from zdistcc.wire.control import LaunchRequest
@@ -55,6 +56,7 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     fate: str = ""
     starts: int = 0
     second_worker: str = ""
+    build: str = ""
     cpu_ms: int = 0
     wall_ms: int = 0
     queue_ms: int = 0
@@ -98,6 +100,7 @@ class Journal:
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._numbers = count(1)
+        self.tallies = Tallies()
 
     def begin(self, job: JobId, request: LaunchRequest) -> JobRecord:
         """A launcher came with a command."""
@@ -107,6 +110,7 @@ class Journal:
             directory=_text(request.cwd),
             pid=request.pid,
             begun=self._clock(),
+            build=build_of(request.env),
         )
         return record
 
@@ -118,6 +122,8 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            if record.build:
+                self.tallies.count(record.build, fate, record.worker, record.reason, record.cpu_ms)
 
     def runs_here(self, job: JobId | None) -> None:
         """``job`` has a slot of this machine and runs there from now on."""
