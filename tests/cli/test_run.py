@@ -192,13 +192,15 @@ def test_control_c_goes_to_the_tool_and_leaves_nobody(lab: Lab, agent: FakeAgent
 
 def test_a_tool_that_survives_control_c_is_waited_for(lab: Lab, agent: FakeAgent, terminal: Terminal) -> None:
     """It comes once: not from the terminal and again from us."""
-    (lab.work / "tool").write_text("trap 'echo caught' INT\necho ready\nread word\nread word\necho got $word\nexit 5\n")
-    terminal.type("stty -echo; zdistcc run bash tool; echo status $?\n")
+    script = "times=0; trap 'times=$((times+1)); echo caught' INT\necho ready\n"
+    script += "while ! test -e go; do sleep 0.02; done\necho caught $times times\nexit 5\n"
+    (lab.work / "tool").write_text(script)
+    terminal.type("stty -echo; zdistcc run sh tool; echo status $?\n")
     terminal.expect("\r\nready\r\n")
     terminal.type("\x03")
     terminal.expect("caught\r\n")
-    terminal.type("one\ntwo\n")
-    terminal.expect("got two\r\nstatus 5\r\n")
+    (lab.work / "go").touch()
+    terminal.expect("caught 1 times\r\nstatus 5\r\n")
 
 
 def test_control_z_stops_and_fg_goes_on(lab: Lab, agent: FakeAgent, terminal: Terminal) -> None:
