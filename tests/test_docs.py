@@ -17,7 +17,7 @@ import typer.main
 
 import zdistcc
 from zdistcc.cli import daemon
-from zdistcc.cli.app import COMMANDS, build
+from zdistcc.cli.app import COMMANDS, UNTOUCHED, build
 from zdistcc.config import KEYS
 from zdistcc.discovery import advert
 from zdistcc.errors import ExitCode, Reason
@@ -355,8 +355,9 @@ def test_the_commands_and_options_in_readme_exist() -> None:
             own = daemon_commands()[words[0]] if words and words[0][0] != "-" else daemon_options()
             assert {word for word in words if word.startswith("-")} <= own
         elif words and words[0] in known:
-            own = words[1:2] if words[0] == "explain" else words[1:]  # the rest is a compiler's
-            assert {word for word in own if word.startswith("--")} <= known[words[0]], words
+            # What follows is another program's command line.
+            own = words[1:2] if words[0] in ("explain", "run") else [] if words[0] in UNTOUCHED else words[1:]
+            assert {word for word in own if word.startswith("--")} <= {*known[words[0]], "--"}, words
         elif words:
             assert words[0] in ("gcc", "g++", "--help", "-j"), f"README calls zdistcc {words}"
 

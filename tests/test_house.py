@@ -40,8 +40,10 @@ ROOMS = {
     "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
     "doctor": {"errors", "config", "paths", "discovery", "toolchain.lookup", "wire", "launcher.which"},
+    "jobserver": set(),
     "cli": {
-        *{"errors", "config", "ui", "worker", "doctor", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"errors", "config", "paths", "ui", "worker", "doctor", "sample", "jobserver"},
+        *{"toolchain.families", "toolchain.lookup"},
         *{"wire.control", "launcher.fallback", "launcher.which", "discovery.interfaces"},
     },
 }
@@ -81,6 +83,8 @@ PURE = (
     "sources.scanner",
     "sources.dependencies",
     "store.mirror",
+    "jobserver.tokens",
+    "jobserver.words",
     "ui",
     "errors",
 )

@@ -30,6 +30,7 @@ class Scope(enum.Enum):
     LAUNCHER = "launcher"  # by the native launcher, environment only
     JOB = "job"  # per compile: the environment of each compile command wins
     AGENT = "agent"  # when the agent starts
+    COMMAND = "command"  # by the command that it is for
     WORKER = "worker"  # when zdistccd starts
     BOTH = "agent and worker"
 
@@ -205,6 +206,13 @@ KEYS: Final = (
         "on this machine when it is quicker, and starts stragglers a second time.",
     ),
     Key(
+        name="summary",
+        scope=Scope.COMMAND,
+        parse=_flag,
+        default=True,
+        help="Whether make, ninja, cmake and run end with a line about where the jobs ran.",
+    ),
+    Key(
         name="log",
         scope=Scope.BOTH,
         parse=_choice("debug", "info", "warning", "error"),
@@ -337,6 +345,7 @@ class Config:
     local_slots: int | None = None
     idle_exit: float = 300.0
     policy: str = "least-loaded"
+    summary: bool = True
     log: str = "info"
     runtime_dir: str | None = None
     cache_dir: str | None = None

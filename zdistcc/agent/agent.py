@@ -187,6 +187,8 @@ class Agent:
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 default = await self._default_id()
                 return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
+            case "build":
+                return self.journal.tallies.as_json(str(question.get("build")))
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":

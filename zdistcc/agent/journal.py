@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from zdistcc.agent.tallies import Tallies, build_of
 from zdistcc.discovery.advert import printable
 from zdistcc.schedule.events import JobId
 from zdistcc.wire.control import LaunchRequest
@@ -60,6 +61,7 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     second_worker: str = ""
     second: float = 0.0
     first_worker: str = ""
+    build: str = ""
     cpu_ms: int = 0
     wall_ms: int = 0
     queue_ms: int = 0
@@ -125,6 +127,7 @@ class Journal:
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._numbers = count(1)
+        self.tallies = Tallies()
 
     def begin(self, job: JobId, request: LaunchRequest) -> JobRecord:
         """A launcher came with a command."""
@@ -135,6 +138,7 @@ class Journal:
             pid=request.pid,
             session=_session(request.pid),
             begun=self._clock(),
+            build=build_of(request.env),
         )
         self.listener(record)
         return record
@@ -147,6 +151,8 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            if record.build:
+                self.tallies.count(record.build, fate, record.worker, record.reason, record.cpu_ms)
             self._keep(record)
             self.listener(record)
 
