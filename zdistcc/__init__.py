@@ -35,9 +35,9 @@ The map of the house (one line a room; * = a table that a contributor adds a row
 
 Imports point one way: cli -> ui, worker, doctor, jobserver, sample; agent -> schedule, sources; worker -> store; agent,
 worker -> net, discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; doctor -> discovery, wire;
-discovery, sources, store, toolchain, wire -> errors.  The agent knows no store and the worker no source index: messages are all
-they share.  The launcher starts the agent and cli talks to it through ``wire.control``; neither imports it.  Of the
-launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others.
+discovery, sources, store, toolchain, wire -> errors.  The agent knows no store and the worker no source index: messages
+are all they share.  The launcher starts the agent and cli talks to it through ``wire.control``; neither imports it. Of
+the launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others.
 ``tests/test_house.py`` walks them.  This module imports nothing: the agent's start must not pay for a package
 that it may not need.
 """
