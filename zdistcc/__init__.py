@@ -21,7 +21,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    dispatch, control, outputs, journal
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
-                   bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
+                   bulletin (what is told of them; pure), reports (to whom, and when; pure), machine (reads /proc and
+                   /sys), sleep (hears of suspends)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
     ui/            tables (pure rendering of what the agent answers)
     sample/        the project that `zdistcc demo` and the tests compile

@@ -35,6 +35,7 @@ from zdistcc.wire.messages import (
 )
 from zdistcc.worker import server, session
 from zdistcc.worker.manners import Reading
+from zdistcc.worker.reports import REPORT_EVERY_S
 
 GCC, GXX, CLANG = "/usr/bin/gcc", "/usr/bin/g++", "/usr/bin/clang"
 
@@ -254,7 +255,7 @@ def test_three_hundred_jobs_at_once_are_each_answered_once(tmp_path: Path) -> No
             ends = [client.end_of(stream) for stream in streams]
             assert sum(isinstance(end, Result) for end in ends) >= 2 + place.worker.admission.queue_limit
             assert all(isinstance(end, Result) or end.code is RefusalCode.BUSY for end in ends if end)
-            assert len(client.loads()) <= passed / server.LOAD_INTERVAL_S + 2
+            assert len(client.loads()) <= passed / REPORT_EVERY_S + 2
 
     run(main())
 
