@@ -28,7 +28,7 @@ from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
-from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
+from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, first_answer
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
@@ -196,6 +196,8 @@ class JobRun:
                 )
             except _Stays as stays:
                 return stays.here
+            if isinstance(end, CalledBack):
+                return Here(reason=Reason.STRAGGLER, detail=self._name(end.order))
             if isinstance(end, Lost):
                 placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
