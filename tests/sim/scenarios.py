@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.sim.minds import MINDS
@@ -24,7 +24,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """``ratio``: makespan to the lower bound; ``wasted``: share of the useful work; ``messages``: a second and agent."""
+    """``ratio``: makespan to the lower bound; ``wasted``: share of the useful work; ``messages``: a second and agent.
+
+    ``status`` is in bytes a second and agent.  ``decision`` is the time that the mind took for everything that it was
+    told, by decision, and ``told`` by event; both in seconds of this machine, so they are no part of what is compared.
+    """
 
     makespan: float
     ratio: float
@@ -34,6 +38,10 @@ class Score:
     messages: float
     remote: float
     duplicates: int
+    recalls: int
+    status: float
+    decision: float = field(compare=False)
+    told: float = field(compare=False)
 
 
 def same(count: int, slots: int = 4, speed: float = 1.0) -> tuple[WorkerSpec, ...]:
@@ -66,6 +74,7 @@ def play(scenario: Scenario, mind: str, seed: int = 1) -> Score:
     rates = [agent.useful / end for agent, end in zip(world.agents, ends, strict=True)]
     makespan = max(ends)
     useful = sum(agent.useful for agent in world.agents)
+    thought = sum(agent.thought_s for agent in world.agents)
     jobs = sum(agent.remote + agent.local for agent in world.agents)
     return Score(
         makespan=makespan,
@@ -76,6 +85,10 @@ def play(scenario: Scenario, mind: str, seed: int = 1) -> Score:
         messages=sum(agent.messages for agent in world.agents) / len(world.agents) / makespan,
         remote=sum(agent.remote for agent in world.agents) / jobs,
         duplicates=sum(agent.duplicates for agent in world.agents),
+        recalls=sum(agent.recalls for agent in world.agents),
+        status=sum(agent.status_bytes for agent in world.agents) / len(world.agents) / makespan,
+        decision=thought / sum(agent.decisions for agent in world.agents),
+        told=thought / sum(agent.handled for agent in world.agents),
     )
 
 
@@ -120,6 +133,15 @@ def scenarios(seed: int = TUNED) -> dict[str, Scenario]:
         ),
         Scenario(name="10 agents", workers=same(10), agents=tuple(build(made(150, 10), width=20, project=f"p{n}") for n in range(10))),
         Scenario(name="10 agents, mixed", workers=speeds(8, 8, 4, 4, 2, 2, 1, 1, 1, 1), mixed=True, agents=tuple(build(made(300, 11), width=20, project=f"p{n}") for n in range(10))),
+        Scenario(
+            name="agents of -j4 and -j64",
+            workers=same(4),
+            agents=tuple(build(made(20 * width, 12), width=width, project=f"p{width}") for width in (4, 64)),
+        ),
+        *(
+            Scenario(name=f"12 slots, -j{width}", workers=same(3), agents=(build(made(600, 13), width=width),))
+            for width in (12, 24, 200)
+        ),
         Scenario(name="300 jobs", workers=same(3), agents=_BUILD_300),
         Scenario(name="300 jobs, one killed", workers=broken(Fault(kind="killed", at=QUARTER)), agents=_BUILD_300),
         Scenario(name="300 jobs, one frozen", workers=broken(Fault(kind="frozen", at=QUARTER)), agents=_BUILD_300),
