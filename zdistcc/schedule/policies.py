@@ -4,8 +4,8 @@ A row ranks one worker for one job; the lowest rank gets it.  Ties go to the wor
 decision depends on nothing but the facts.  A row that ``foresees`` also ranks workers that have no room now, and this
 machine: a job waits for one of them while that is better than all that is to be had at once.
 
-Load alone is the default, though a slow idle worker is worse than a fast one with a short queue: foresight wins in the
-simulator, but also runs jobs on the client, and has not been measured on a real network.
+Foresight is the default: a slow idle worker is worse than a fast one with a short queue.  Where all workers are alike
+and the build is no larger than they are, it does what load alone would: it sends everything away.
 
 Rejected: ties by id among equals that are foreseen (all agents of a LAN would rush to the same worker: there a draw
 breaks ties).
