@@ -335,7 +335,10 @@ def test_a_compiler_that_was_replaced_under_the_worker_does_no_job(tmp_path: Pat
             end = await client.do(*job_for(QUICK, probed))
             assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER and noticed
             place.worker.set_compilers([probed])
-            assert isinstance(await client.do(*job_for(QUICK, probed)), Result)
+            await until(lambda: client.lost, "what the client knows is void")
+            client = await place.client()
+            place.worker.set_compilers([probed])
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result) and not client.lost
 
     run(main())
 

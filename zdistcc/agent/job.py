@@ -67,6 +67,8 @@ _BLAME: Final = {
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
 }
+_NOT_TRIED: Final = (RefusalCode.BUSY, RefusalCode.DRAINING, RefusalCode.NO_COMPILER)
+"""Refusals of a trial that keep the job from being sent in any other way as well."""
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
     Reason.NO_COMPATIBLE_WORKER: ExitCode.NO_HOSTS,
@@ -330,7 +332,7 @@ class JobRun:
             try:
                 answer = await send_tree(self._farm.shelf, remote, grant, trial_plan, bundle)
             except (Refused, Stale) as error:
-                if isinstance(error, Refused) and error.refusal.code in (RefusalCode.BUSY, RefusalCode.DRAINING):
+                if isinstance(error, Refused) and error.refusal.code in _NOT_TRIED:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None

@@ -21,7 +21,7 @@ from zdistcc.children import Limits
 from zdistcc.errors import InfraError, UserError
 from zdistcc.net.drive import RESTING, Link
 from zdistcc.store.tree import Tree
-from zdistcc.toolchain.identity import Offer
+from zdistcc.toolchain.identity import CompilerId, Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import stamp
 from zdistcc.wire import frames
@@ -233,12 +233,24 @@ class Worker:
     # --- what everybody is told -----------------------------------------------------------------
 
     def set_compilers(self, compilers: Sequence[Probed]) -> None:
-        """Replace the list of compilers and tell the clients."""
+        """Replace the list of compilers and tell the clients.
+
+        When one is another program under the same id, connections end: what clients have proved of the old one, and
+        jobs that they sent before they can know of the new one, must not be taken for it.
+        """
+        before = self._programs()
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
         self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
+        now = self._programs()
+        if any(now[known] != before[known] for known in now.keys() & before.keys()):
+            _log.info("a compiler was replaced by one of the same id: clients have to connect anew")
+            self.drop_clients("a compiler was replaced")
         message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
         for session in list(self.sessions):
             session.say(message)
+
+    def _programs(self) -> dict[CompilerId, object]:
+        return {compiler.offer.id: self._stamps[compiler.driver] for compiler in self._compilers}
 
     def set_peers(self, peers: Mapping[str, PeerInfo]) -> None:
         """Replace the list of other workers seen and tell the clients."""
@@ -315,9 +327,13 @@ class Worker:
         if self._load_timer is not None:
             self._load_timer.cancel()
             self._load_timer = None
+        self.drop_clients("the worker stops")
+
+    def drop_clients(self, why: str) -> None:
+        """End all connections, and with them their jobs."""
         for session in list(self.sessions):
             if session.link is not None:
-                session.link.lose(InfraError("the worker stops"))
+                session.link.lose(InfraError(why))
 
     # --- the door -------------------------------------------------------------------------------
 
