@@ -482,6 +482,7 @@ def test_a_compiler_that_the_machine_gives_no_memory_is_no_compile_error(tmp_pat
             assert isinstance(await client.do(*job_for(BULKY, compiler(GCC))), Result)
             assert 50 << 20 < place.worker.manners.job_bytes < 1 << 30
             place.worker.set_compilers([within(tmp_path, "ulimit -v 120000")])
+            client = await place.client()  # a replaced compiler ends connections
             end = await client.do(*job_for(BULKY, compiler(GCC)))
             assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY, end
             assert isinstance(await client.do(*job_for(QUICK, compiler(GCC))), Result)
@@ -502,8 +503,8 @@ def test_a_compiler_killed_by_the_system_is_no_compile_error(tmp_path: Path) -> 
 
     async def main() -> None:
         async with shop(tmp_path) as place:
-            client = await place.client()
             place.worker.set_compilers([within(tmp_path, f"echo $$ >{group}/cgroup.procs")])
+            client = await place.client()
             end = await client.do(*job_for(BULKY, compiler(GCC)))
             assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY, end
 
