@@ -77,6 +77,7 @@ PURE = (
     "worker.admission",
     "worker.manners",
     "worker.bulletin",
+    "worker.reports",
     "worker.access",
     "worker.depfile",
     "sources.model",

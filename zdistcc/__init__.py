@@ -25,7 +25,8 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    snapshot (what others see of it all)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
-                   bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
+                   bulletin (what is told of them; pure), reports (to whom, and when; pure), machine (reads /proc and
+                   /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     jobserver/     how many jobs a build tool may run: tokens and words (pure), fifo (descriptors)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)

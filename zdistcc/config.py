@@ -201,9 +201,9 @@ KEYS: Final = (
         name="policy",
         scope=Scope.AGENT,
         parse=_choice("least-completion", "least-loaded", "list-order"),
-        default="least-loaded",
+        default="least-completion",
         help="How the agent ranks workers that can do a job. least-completion goes by measured speeds, may run jobs "
-        "on this machine when it is quicker, and starts stragglers a second time.",
+        "on this machine when all workers are full and it is quicker, and starts stragglers a second time.",
     ),
     Key(
         name="summary",
@@ -344,7 +344,7 @@ class Config:
     interface: tuple[str, ...] = ()
     local_slots: int | None = None
     idle_exit: float = 300.0
-    policy: str = "least-loaded"
+    policy: str = "least-completion"
     summary: bool = True
     log: str = "info"
     runtime_dir: str | None = None

@@ -49,6 +49,8 @@ MISSED_RETRY_S: Final = 0.5
 come at once."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
+MISSED_IDLE_RETRY_S: Final = 5.0
+"""The same while nobody wants anything: what people are shown should not be long out of date."""
 MISSED_TIMEOUT_S: Final = 1.0
 """How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
 MISSED_S: Final = 600.0
@@ -307,8 +309,7 @@ class Roster:
                     retry, entry.lost_at = LONGEST_RETRY_S, None
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    missed = self._is_missed(entry) and self._dispatcher.busy
-                    await self._pause(entry, self._missed_retry_s() if missed else retry)
+                    await self._pause(entry, self._missed_retry_s(retry) if self._is_missed(entry) else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
             self._disconnect(entry)
@@ -322,9 +323,10 @@ class Roster:
         lost_at = None if entry.left else entry.lost_at
         return lost_at is not None and self._loop.time() - lost_at < MISSED_S
 
-    def _missed_retry_s(self) -> float:
+    def _missed_retry_s(self, retry: float) -> float:
         missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
-        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
+        pause = MISSED_RETRY_S if self._dispatcher.busy else min(retry, MISSED_IDLE_RETRY_S)
+        return pause * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
 
     def _look_for_the_missed(self) -> None:
         """A first job wants a worker: see now whether those that were lost are back."""
