@@ -39,13 +39,14 @@ RECURSION_MAX = 10
 SUN_PATH_BYTES = 108 if sys.platform.startswith("linux") else 104
 
 GUARD = b"_ZDISTCC_SAFEGUARD"
+COMPLETING = b"_ZDISTCC_COMPLETE"  # a shell asks what the word at the cursor may be
 
 EXIT_GENERAL, EXIT_CONNECT, EXIT_IO, EXIT_NO_COMPILER, EXIT_RECURSION = 100, 103, 107, 110, 111
 FLAG_TERMINAL, FLAG_IMPLICIT, FLAG_MASQUERADE, FLAG_PYTHON = 1, 2, 4, 8
 REPLY_WAIT, REPLY_RUN, REPLY_DONE, REPLY_FAIL = 0, 1, 2, 3
 
 CLI_COMMANDS = tuple(
-    b"status hosts stats report trace explain stop demo doctor masquerade make ninja cmake run env".split()
+    b"status hosts stats report trace explain stop log demo doctor masquerade make ninja cmake run env".split()
 )
 CLI_OPTIONS = (b"--help", b"-h", b"-j", b"--version", b"--install-completion", b"--show-completion")
 SOURCE_SUFFIXES = (b".c .cc .cpp .cxx .C .m .mm .i .ii .S .s .o .a .so").split()
@@ -156,7 +157,7 @@ def understand(argv: "list[bytes]") -> "tuple[list[bytes], int] | None":
     base = os.path.basename(argv[0])
     if base != b"zdistcc":
         return [base, *argv[1:]], FLAG_MASQUERADE
-    if len(argv) < 2 or argv[1] in CLI_COMMANDS or argv[1] in CLI_OPTIONS:
+    if len(argv) < 2 or COMPLETING in ENVIRON or argv[1] in CLI_COMMANDS or argv[1] in CLI_OPTIONS:
         return None
     if argv[1].startswith(b"-") or looks_like_source(argv[1]):
         return [b"cc", *argv[1:]], FLAG_IMPLICIT

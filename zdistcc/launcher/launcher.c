@@ -71,6 +71,7 @@
 #define RECURSION_MAX 10       /* wrappers that call each other through us */
 
 #define GUARD "_ZDISTCC_SAFEGUARD"
+#define COMPLETING "_ZDISTCC_COMPLETE" /* a shell asks what the word at the cursor may be */
 
 enum { EXIT_GENERAL = 100, EXIT_CONNECT = 103, EXIT_IO = 107, EXIT_NO_COMPILER = 110, EXIT_RECURSION = 111 };
 enum { FLAG_TERMINAL = 1, FLAG_IMPLICIT = 2, FLAG_MASQUERADE = 4 };
@@ -78,8 +79,9 @@ enum { REPLY_WAIT = 0, REPLY_RUN = 1, REPLY_DONE = 2, REPLY_FAIL = 3 };
 enum { HEADER_BYTES = 32, REPLY_BYTES = 20 };
 
 /* The commands of zdistcc.cli.app; a test compares them. */
-static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "demo",
-                                           "doctor", "masquerade", "make", "ninja", "cmake", "run", "env", NULL};
+static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "log",
+                                           "demo", "doctor", "masquerade", "make", "ninja", "cmake", "run", "env",
+                                           NULL};
 static const char *const cli_options[] = {"--help", "-h", "-j", "--version", "--install-completion",
                                           "--show-completion", NULL};
 static const char *const source_suffixes[] = {".c", ".cc", ".cpp", ".cxx", ".C", ".m", ".mm", ".i", ".ii",
@@ -331,7 +333,7 @@ static int understand(int argc, char **argv, struct call *call)
         call->flags = FLAG_MASQUERADE;
         return 1;
     }
-    if (argc < 2 || is_one_of(argv[1], cli_commands) || is_one_of(argv[1], cli_options))
+    if (argc < 2 || getenv(COMPLETING) || is_one_of(argv[1], cli_commands) || is_one_of(argv[1], cli_options))
         return 0;
     if (argv[1][0] == '-' || looks_like_source(argv[1])) {
         argv[0] = (char *)"cc";
