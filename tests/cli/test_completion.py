@@ -18,16 +18,13 @@ ABSENT = [name for name, path in {**SHELLS, "tmux": TMUX}.items() if path is Non
 REASON = missing() or (f"not installed: {', '.join(ABSENT)}" if ABSENT else None)
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-START = {
-    "bash": "exec bash --norc --noprofile -c 'exec bash --rcfile rc -i'",
-    "zsh": "exec env ZDOTDIR=$PWD zsh -i",
-}
+START = {"bash": "exec bash --rcfile rc -i", "zsh": 'exec env ZDOTDIR="$PWD" zsh -i'}
 RC = {
-    "bash": ("rc", 'PS1="> "; for p in zdistcc zdistccd; do eval "$($p --show-completion)"; done\n'),
+    "bash": ("rc", 'PS1="> "; for p in zdistcc zdistccd; do eval "$($p --show-completion)"; done; clear\n'),
     "zsh": (
         ".zshrc",
         'PS1="> "; autoload -U compinit; compinit -D -u; unsetopt beep\n'
-        'for p in zdistcc zdistccd; do eval "$($p --show-completion)"; done\n',
+        'for p in zdistcc zdistccd; do eval "$($p --show-completion)"; done; clear\n',
     ),
 }
 
@@ -52,7 +49,7 @@ def test_the_key_tab(shell: str, lab: Lab, tmux: Tmux) -> None:
     name, text = RC[shell]
     (lab.work / name).write_text(text)
     tmux.type(f"cd '{lab.work}'", "Enter", START[shell], "Enter")
-    tmux.wait_for(r"^> *$")
+    tmux.wait_for(r"\A> *$")
     typed = [
         ("zdistcc masq", "zdistcc masquerade"),
         ("zdistcc report --ht", "zdistcc report --html"),

@@ -253,6 +253,12 @@ def test_commands_go_to_the_cli(lab: Lab, arguments: list[str]) -> None:
     assert done.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("arguments", [[], ["-c", "x.c"], ["fakecc", "-c", "x.c"]], ids=str)
+def test_a_shell_that_completes_asks_the_cli(lab: Lab, arguments: list[str]) -> None:
+    lab.compiler("zdistcc-cli", 'echo "cli $#"', lab.bin)
+    assert lab.run(*arguments, env={"_ZDISTCC_COMPLETE": "complete_bash"}).stdout == f"cli {len(arguments)}\n".encode()
+
+
 def test_commands_through_a_link(lab: Lab) -> None:
     lab.compiler("zdistcc-cli", 'echo "$@"', lab.bin)
     (lab.root / "zdistcc").symlink_to(lab.program)
