@@ -56,6 +56,21 @@ def test_explicit_name_and_path(lab: Lab) -> None:
     ]
 
 
+def test_a_compiler_is_not_given_a_name_that_leads_to_a_launcher(lab: Lab) -> None:
+    """GCC looks for cc1 beside what its name leads to on PATH."""
+    real = lab.compilers / "fakecc"
+    link = masquerade(lab, "fakecc")
+    with lab.agent(control.encode_done(0, b"", b"")) as agent:
+        lab.run("fakecc", "-c", env=path(lab, "masquerade", "compilers"))
+        lab.run(str(link), "-c")
+        lab.run("fakecc", "-c", env=path(lab, "compilers", "masquerade"))
+    assert [(told.argv[0], told.compiler) for told in agent.requests] == [
+        (os.fsencode(real), os.fsencode(real)),
+        (os.fsencode(real), os.fsencode(real)),
+        (b"fakecc", os.fsencode(real)),
+    ]
+
+
 def test_relative_path_entries(lab: Lab) -> None:
     with lab.agent(control.encode_done(0, b"", b"")) as agent:
         lab.run("fakecc", cwd=lab.root, env={"PATH": "nowhere::compilers"})

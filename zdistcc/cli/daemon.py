@@ -88,9 +88,7 @@ def command(
     ] = None,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show versions, for bug reports, and leave."
-        ),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave."),
     ] = False,
 ) -> None:
     """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.

@@ -53,6 +53,7 @@ SOURCE_SUFFIXES = (b".c .cc .cpp .cxx .C .m .mm .i .ii .S .s .o .a .so").split()
 
 MYSELF = os.fsencode(os.path.realpath(sys.argv[0]))
 ENVIRON = dict(os.environb)
+PASSED_OVER: "list[bytes]" = []  # launchers that the compiler's name leads to first
 
 
 class Silence(Exception):
@@ -98,8 +99,10 @@ def path_behind(path: "list[bytes]", directory: bytes) -> "list[bytes] | None":
 def search(name: bytes, path: "list[bytes]") -> bytes:
     for entry in path:
         candidate = (entry or b".") + b"/" + name
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK) and not is_a_launcher(candidate):
-            return candidate
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            if not is_a_launcher(candidate):
+                return candidate
+            PASSED_OVER.append(candidate)
     return b""
 
 
@@ -128,7 +131,11 @@ def find_compiler(name: bytes, flags: int) -> bytes:
                 die(EXIT_NO_COMPILER, name + b": is a directory, not a compiler")
             if not os.access(name, os.X_OK):
                 die(EXIT_NO_COMPILER, name + b": " + os.strerror(errno.EACCES).encode())
-            found = search_past_myself(base, flags) if is_a_launcher(name) else name
+            if is_a_launcher(name):
+                PASSED_OVER.append(name)
+                found = search_past_myself(base, flags)
+            else:
+                found = name
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 die(EXIT_NO_COMPILER, name + b": " + reason(error))
@@ -517,7 +524,8 @@ def main() -> None:
         return
     command, flags = understood
     path = find_compiler(command[0], flags)
-    if flags & FLAG_MASQUERADE:
+    # GCC looks for its own programs beside what its name leads to on PATH: that must not be us.
+    if flags & FLAG_MASQUERADE or PASSED_OVER:
         command[0] = path
     if (
         ENVIRON.get(b"ZDISTCC_DISABLE", b"0") in (b"", b"0")

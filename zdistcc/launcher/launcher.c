@@ -99,6 +99,7 @@ struct call {
     char path[PATH_MAX]; /* of the real compiler, to exec */
     char **argv;
     uint32_t flags;
+    int passed_over; /* the name leads to a launcher first */
 };
 
 struct places {
@@ -239,15 +240,17 @@ static const char *path_behind(const char *path, const char *directory)
 }
 
 /* The first executable called `name` on `path` that isn't a launcher of ours. */
-static int search(const char *name, const char *path, char *out, size_t size)
+static int search(struct call *call, const char *name, const char *path, char *out, size_t size)
 {
     for (const char *start = path; *path; start++) {
         size_t length = strcspn(start, ":");
         struct stat file;
         if (print_to(out, size, "%.*s/%s", length ? (int)length : 1, length ? start : ".", name) &&
-            stat(out, &file) == 0 && S_ISREG(file.st_mode) && access(out, X_OK) == 0 &&
-            !is_a_launcher(out, &file))
-            return 1;
+            stat(out, &file) == 0 && S_ISREG(file.st_mode) && access(out, X_OK) == 0) {
+            if (!is_a_launcher(out, &file))
+                return 1;
+            call->passed_over = 1;
+        }
         start += length;
         if (!*start)
             break;
@@ -265,7 +268,7 @@ static const char *guarded_compiler(void)
 
 /* In masquerade the search begins behind the directory we were found in, because what is before it has
  * had its turn (ccache); and behind a wrapper that we ran and that came back to us. */
-static int search_past_myself(const struct call *call, const char *name, char *out, size_t size)
+static int search_past_myself(struct call *call, const char *name, char *out, size_t size)
 {
     const char *path = getenv("PATH");
     if (!path)
@@ -274,13 +277,13 @@ static int search_past_myself(const struct call *call, const char *name, char *o
         const char *passed = guarded_compiler(), *rest;
         char directory[PATH_MAX];
         if (strcmp(base_name(passed), name) == 0 && directory_of(passed, directory, sizeof directory) &&
-            (rest = path_behind(path, directory)) && search(name, rest, out, size))
+            (rest = path_behind(path, directory)) && search(call, name, rest, out, size))
             return 1;
         rest = path_behind(path, self.called_from);
-        if (rest && search(name, rest, out, size))
+        if (rest && search(call, name, rest, out, size))
             return 1;
     }
-    return search(name, path, out, size);
+    return search(call, name, path, out, size);
 }
 
 static void find_compiler(struct call *call)
@@ -299,8 +302,10 @@ static void find_compiler(struct call *call)
         if (there && !is_a_launcher(name, &file)) {
             if (!print_to(found, sizeof found, "%s", name))
                 die(EXIT_NO_COMPILER, "%s: %s", name, strerror(ENAMETOOLONG));
-        } else if (!there || !search_past_myself(call, base_name(name), found, sizeof found)) {
-            found[0] = '\0';
+        } else {
+            call->passed_over = 1;
+            if (!there || !search_past_myself(call, base_name(name), found, sizeof found))
+                found[0] = '\0';
         }
     } else if (!name[0] || !search_past_myself(call, base_name(name), found, sizeof found)) {
         found[0] = '\0';
@@ -314,7 +319,8 @@ static void find_compiler(struct call *call)
         memcpy(call->path, found, sizeof found);
     else if (!print_to(call->path, sizeof call->path, "%s/%s", directory, found))
         die(EXIT_NO_COMPILER, "%s: %s", name, strerror(ENAMETOOLONG));
-    if (call->flags & FLAG_MASQUERADE)
+    /* GCC looks for its own programs beside what its name leads to on PATH: that must not be us. */
+    if (call->flags & FLAG_MASQUERADE || call->passed_over)
         call->argv[0] = call->path;
 }
 
