@@ -23,7 +23,7 @@ UNITS = len(units())
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """Two workers; the sample project built by one session, a file compiled twice by another."""
-    with Farm(tmp_path_factory.mktemp("farm"), workers=2) as farm:
+    with Farm(tmp_path_factory.mktemp("farm"), workers=2, env={"ZDISTCC_POLICY": "least-loaded"}) as farm:
         farm.wait_for_workers()
         copy_to(farm.directory / "project")
         single = "setsid -w sh -c 'zdistcc gcc -O2 -Iinclude -c base/arena.c -o one.o'"
