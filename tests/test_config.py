@@ -32,6 +32,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "slots": ("12", 12),
     "name": ("desk", "desk"),
     "allow": ("203.0.113.0/24", ("203.0.113.0/24",)),
+    "deny": ("203.0.113.0/24", ("203.0.113.0/24",)),
     "store": ("/srv/x", "/srv/x"),
     "store_size": ("512M", 512 << 20),
     "nice": ("0", 0),
@@ -65,7 +66,7 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "store"}
+ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store"}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 
