@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from zdistcc import children
 from zdistcc.children import Ended, Limits
@@ -53,6 +53,12 @@ class Leaked(InfraError):
 
 class Escaped(InfraError):
     """A path of the job leads out of the tree."""
+
+
+class Rooted(Protocol):
+    """Something that has taken the place of a client's ``/``."""
+
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -
     return [
         driver,
         *_driver_mode(order),
-        *([b"--sysroot=" + root] if gcc else []),
+        *([b"--sysroot=" + root] if gcc and not order.own_system else []),
         # for what GCC reads outside the tree, its own headers; the first to be compared with comes last
         *(word.word for word in order.args if gcc and isinstance(word, PathWord) and word.before.endswith(_MAP)),
         b"-ffile-prefix-map=" + root + b"=",

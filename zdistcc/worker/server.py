@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import socket
 import time
@@ -21,18 +22,20 @@ from zdistcc import __version__
 from zdistcc.children import Limits
 from zdistcc.errors import InfraError, UserError
 from zdistcc.net.drive import RESTING, Link
-from zdistcc.store.tree import Tree
-from zdistcc.toolchain.identity import Offer
+from zdistcc.toolchain.identity import CompilerId, Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import stamp
 from zdistcc.wire import frames
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
+from zdistcc.wire.distcc_tokens import Token
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
 from zdistcc.worker.admission import Admission, JobKey
-from zdistcc.worker.execute import Made, Replaced, execute_text, execute_tree
+from zdistcc.worker.execute import Made, Replaced, Rooted, execute_text, execute_tree
+from zdistcc.worker.names import Known, Spellings
 from zdistcc.worker.session import Session
 from zdistcc.worker.sources import EntrySet, Sources
+from zdistcc.worker.stock import Closer, Desk, Visit
 from zdistcc.worker.vet import Order, TreeOrder
 
 FIRST_BYTES_TIMEOUT_S: Final = 5.0
@@ -61,6 +64,7 @@ class Settings:
     deny: tuple[access.Network, ...]
     machine: str
     env: Mapping[bytes, bytes]
+    distcc: bool = True
 
 
 def info_of(offer: Offer) -> CompilerInfo:
@@ -84,7 +88,9 @@ class Worker:
         self.admission = Admission(settings.slots)
         self.sessions: set[Session] = set()
         self.jobs_done = 0
+        self.desk = Desk(self, settings.workspace, self._driver)
         self._compilers: tuple[Probed, ...] = ()
+        self._generic: Mapping[str, CompilerId] = {}
         self._stamps: dict[bytes, object] = {}
         self.on_replaced: Callable[[], None] = lambda: None
         self._peers: dict[str, PeerInfo] = {}
@@ -119,7 +125,12 @@ class Worker:
         """Return the compilers there are now."""
         return [compiler.offer for compiler in self._compilers]
 
-    def admit(self, job: JobKey, session: Session) -> str | None:
+    def spellings(self) -> Spellings:
+        """Return what clients of distcc may call the compilers."""
+        known = [Known(offer=it.offer, name=os.fsdecode(os.path.basename(it.driver))) for it in self._compilers]
+        return Spellings(compilers=known, generic=self._generic)
+
+    def admit(self, job: JobKey, session: Session | Visit) -> str | None:
         """Return ``None`` when the job may stay, else why not."""
         if self.admission.draining:
             return "draining"
@@ -140,7 +151,7 @@ class Worker:
         return made
 
     async def run_tree(
-        self, job: JobKey, order: TreeOrder, tree: Tree, files: EntrySet, started: Callable[[], None]
+        self, job: JobKey, order: TreeOrder, tree: Rooted, files: EntrySet, started: Callable[[], None]
     ) -> Made:
         """Wait for a slot, then compile a source in its tree."""
         driver = self._driver(order.offer)
@@ -179,6 +190,7 @@ class Worker:
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""
         self._start(self.admission.leave(job))
+        self.desk.room_made()
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
 
@@ -196,8 +208,9 @@ class Worker:
 
     # --- what everybody is told -----------------------------------------------------------------
 
-    def set_compilers(self, compilers: Sequence[Probed]) -> None:
-        """Replace the list of compilers and tell the clients."""
+    def set_compilers(self, compilers: Sequence[Probed], generic: Mapping[str, CompilerId] | None = None) -> None:
+        """Replace the list of compilers, and what ``names.GENERIC`` are here, and tell the clients."""
+        self._generic = generic or {}
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
         self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
         message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
@@ -228,18 +241,21 @@ class Worker:
         """Take no new jobs; return when the running ones have ended and their results are on their way."""
         self.admission.draining = True
         self._tell_load()
+        self.desk.turn_away()
         await self._idle.wait()
         for session in list(self.sessions):
             session.say(Goodbye(why="the worker stops"))
             if session.link is not None:
                 session.link.close()
-        if self.sessions:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self.desk.emptied()
+                if self.sessions:
                     await self._alone.wait()
 
     def stop(self) -> None:
         """Drop every client; their compilers are killed."""
+        self.desk.stop()
         if self._load_timer is not None:
             self._load_timer.cancel()
         for session in list(self.sessions):
@@ -265,6 +281,14 @@ class Worker:
         self._alone.clear()
         link.watch(RESTING)
         return link
+
+    def open_stock(self, address: str, own_address: str) -> asyncio.Protocol:
+        """Return the protocol that serves a client of stock distcc."""
+        why = self._why_denied(address, own_address)
+        if why is not None or not self.settings.distcc:
+            _log.warning("client of distcc denied address=%s %s", address, why.sentence if why else "by distcc_port")
+            return Closer()
+        return self.desk.visit(address)
 
     def forget(self, session: Session) -> None:
         """A client has gone."""
@@ -310,7 +334,10 @@ class _Visit(Session):
         cast(Worker, self.host).forget(self)
 
 
-PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}
+PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {
+    frames.MAGIC: Worker.open_native,
+    Token.DIST.value: Worker.open_stock,
+}
 
 
 class Doorman(asyncio.Protocol):
@@ -354,15 +381,18 @@ class Doorman(asyncio.Protocol):
             self._transport.abort()
 
 
-def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool) -> list[socket.socket]:
-    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families)."""
+def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool, option: str = "--port") -> list[socket.socket]:
+    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families).
+
+    :class:`UserError` when that cannot be, telling ``option`` as the remedy.
+    """
     wanted = list(hosts) or ["::", "0.0.0.0"]
     try:
         return _bind_all(port, wanted)
     except OSError as error:
         if port and any_port_will_do:
             return _bind_all(0, wanted)
-        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from error
+        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with {option}") from error
 
 
 def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
