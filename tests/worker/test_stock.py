@@ -36,6 +36,12 @@ SOURCES = {
 VERSIONS = {Version.PLAIN: "", Version.LZO: ",lzo", Version.PUMP: ",cpp,lzo"}
 
 
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path) -> None:
+    """Where a shop looks for what is left, also where no job ever ran."""
+    (tmp_path / "jobs").mkdir()
+
+
 def project(place: Path) -> Path:
     for name, text in SOURCES.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -463,6 +469,7 @@ def test_a_stock_client_that_is_interrupted_frees_its_slot(tmp_path: Path) -> No
                 await until(lambda: compilers_running(tmp_path / "jobs"), "it compiles")
                 process.send_signal(signal.SIGINT)
                 await until(lambda: place.quiet, "the slot is free")
+                assert place.worker.jobs_done == 0
             finally:
                 process.kill()
                 process.wait()

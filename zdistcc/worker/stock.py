@@ -204,7 +204,7 @@ class Visit(asyncio.Protocol):
     @property
     def answered(self) -> bool:
         """Whether the answer is on its way."""
-        return self._core.complete and not self._admitted
+        return self._core.complete and not self._admitted and not self._waiting
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
@@ -401,7 +401,8 @@ class Visit(asyncio.Protocol):
         )
         _log.info(
             "job of distcc done client=%s version=%d file=%r status=%d cpu=%.2f wall=%.2f",
-            self.client, self._announced.version if self._announced else 0, self._label, ended.status, ended.cpu_s, ended.wall_s,
+            self.client, self._announced.version if self._announced else 0, self._label,
+            ended.status, ended.cpu_s, ended.wall_s,
         )  # fmt: skip
         self._flush()
 
