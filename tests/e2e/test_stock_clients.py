@@ -131,8 +131,9 @@ def test_beside_a_stock_daemon_nobody_fights_over_names(farm: Farm) -> None:
         assert "distcc@w2" not in lines(seen, "-")
         assert theirs.poll() is None, theirs.stderr
     finally:
-        seen.kill()
-        theirs.kill()
+        for process in (seen, theirs):
+            process.kill()
+            process.wait()
 
 
 def test_with_distcc_port_0_nobody_is_told_and_nobody_is_served(farm: Farm) -> None:

@@ -27,6 +27,10 @@ def command(
     port: Annotated[
         int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
+    distcc_port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Second TCP port, for clients of distcc; 0 serves none. Default: 3632 if free."),
+    ] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
@@ -71,6 +75,7 @@ def command(
         return
     flags = {
         "port": _text(port),
+        "distcc_port": _text(distcc_port),
         "slots": _text(slots),
         "name": name,
         "interface": tuple(interface or ()),

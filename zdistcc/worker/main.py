@@ -181,7 +181,7 @@ class Daemon:
             self.distcc_port = wanted
             return []
         try:
-            sockets = bind(wanted, self._hosts(chosen), any_port_will_do=False, option="ZDISTCC_DISTCC_PORT")
+            sockets = bind(wanted, self._hosts(chosen), any_port_will_do=False, option="--distcc-port")
         except UserError:
             if wanted != DISTCC_PORT:
                 raise
