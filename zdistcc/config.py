@@ -30,6 +30,7 @@ class Scope(enum.Enum):
     LAUNCHER = "launcher"  # by the native launcher, environment only
     JOB = "job"  # per compile: the environment of each compile command wins
     AGENT = "agent"  # when the agent starts
+    COMMAND = "command"  # by the command that it is for
     WORKER = "worker"  # when zdistccd starts
     BOTH = "agent and worker"
 
@@ -200,9 +201,16 @@ KEYS: Final = (
         name="policy",
         scope=Scope.AGENT,
         parse=_choice("least-completion", "least-loaded", "list-order"),
-        default="least-loaded",
+        default="least-completion",
         help="How the agent ranks workers that can do a job. least-completion goes by measured speeds, may run jobs "
-        "on this machine when it is quicker, and starts stragglers a second time.",
+        "on this machine when all workers are full and it is quicker, and starts stragglers a second time.",
+    ),
+    Key(
+        name="summary",
+        scope=Scope.COMMAND,
+        parse=_flag,
+        default=True,
+        help="Whether make, ninja, cmake and run end with a line about where the jobs ran.",
     ),
     Key(
         name="log",
@@ -290,6 +298,21 @@ KEYS: Final = (
         help="How much the worker's compilers give way to everything else on the machine.",
     ),
     Key(
+        name="polite",
+        scope=Scope.WORKER,
+        parse=_flag,
+        default=True,
+        help="Offer fewer slots while others use the machine or memory is short, and none on battery. 0 offers all, "
+        "always.",
+    ),
+    Key(
+        name="on_battery",
+        scope=Scope.WORKER,
+        parse=_flag,
+        default=False,
+        help="Offer slots on battery, too.",
+    ),
+    Key(
         name="job_seconds",
         scope=Scope.WORKER,
         parse=_number(1, 1e6),
@@ -329,7 +352,8 @@ class Config:
     interface: tuple[str, ...] = ()
     local_slots: int | None = None
     idle_exit: float = 300.0
-    policy: str = "least-loaded"
+    policy: str = "least-completion"
+    summary: bool = True
     log: str = "info"
     runtime_dir: str | None = None
     cache_dir: str | None = None
@@ -342,6 +366,8 @@ class Config:
     store: str | None = None
     store_size: int = 10 << 30
     nice: int = 10
+    polite: bool = True
+    on_battery: bool = False
     job_seconds: float = 600.0
     job_memory: int = 8 << 30
     job_output: int = 1 << 30

@@ -15,7 +15,7 @@ from tests.aio import pass_time, run, until
 from tests.schedule.test_scheduler import NEED
 from zdistcc.agent import roster as roster_module
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import MAX_SLOTS, MISSED_RETRY_S, Roster, Way
+from zdistcc.agent.roster import MAX_MEMORY_BYTES, MAX_SLOTS, MISSED_RETRY_S, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
 from zdistcc.schedule.events import WorkerId
@@ -58,13 +58,32 @@ def test_an_announced_worker_joins_and_its_news_are_heard(tmp_path: Path) -> Non
             roster.announced(ad(A, worker.port))
             await joined(roster)
             visit = worker.visits[0]
-            visit.link.send(Load(slots=4, running=3, queued=1, draining=True))
+            visit.link.send(
+                Load(
+                    slots=0,
+                    running=2,
+                    queued=1,
+                    configured=2**53,
+                    limited="on\x1b[2J battery",
+                    others_load=150,
+                    memory_free=1 << 30,
+                    memory_total=2**53,
+                    efficiency=97,
+                )
+            )
+            await until(lambda: views(roster)[A].limited, "why there are no slots")
+            view = views(roster)[A]
+            assert (view.slots, view.draining, view.configured) == (0, True, MAX_SLOTS)
+            assert (view.limited, view.others_load, view.efficiency) == ("on?[2J battery", 1.5, 0.97)
+            assert (view.memory_free, view.memory_total) == (1 << 30, MAX_MEMORY_BYTES)
+            visit.link.send(Load(slots=4, running=3, queued=1, draining=True, limited=""))
             evil = CompilerInfo(family="gcc", version="9\x1b[2J", target="t\n", build_id="b" * 32)
             unknown = CompilerInfo(family="tcc", version="1", target="t", build_id="c" * 32)
             visit.link.send(Compilers(compilers=(evil, unknown)))
             await until(lambda: len(views(roster)[A].offers) == 1 and views(roster)[A].running == 3, "the news")
             view = views(roster)[A]
             assert (view.slots, view.running, view.queued, view.draining) == (4, 3, 1, True)
+            assert (view.limited, view.others_load) == ("", 1.5), "what is not told is as it was"
             assert (view.offers[0].id.version, view.offers[0].id.target) == ("9?[2J", "t?")
 
     run(main())

@@ -48,7 +48,9 @@ def port(env: dict[str, str], tmp_path: Path) -> Iterator[int]:
     """The port of a worker that does not announce itself."""
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
-        worker = subprocess.Popen([BIN / "zdistccd", "--port", "0", "--name", "quiet"], env=env, stderr=file)
+        worker = subprocess.Popen(
+            [BIN / "zdistccd", "--port", "0", "--name", "quiet", "--no-polite"], env=env, stderr=file
+        )
     try:
         found = wait_until(lambda: re.search(r" on port (\d+):", log.read_text()), TIMEOUT_S, "the worker serves")
         yield int(found[1])

@@ -28,6 +28,10 @@ LAUNCHER = BIN / "zdistcc"
 DAEMON = BIN / "zdistccd"
 
 
+IMPOLITE = {"ZDISTCC_POLITE": "0"}
+"""All machines of a farm share one kernel: what loads the client would count as load of others on each worker."""
+
+
 def missing() -> str | None:
     """Why the programs under test are not there, if they aren't."""
     absent = [str(program) for program in (LAUNCHER, DAEMON) if not program.exists()]
@@ -94,7 +98,9 @@ class Farm:
 
     def start(self, name: str, *words: str, env: Mapping[str, str] | None = None) -> Process:
         """Start a worker's daemon."""
-        daemon = self.lan[name].spawn([DAEMON, "--slots", str(self._slots), *words], env={**self._env, **(env or {})})
+        daemon = self.lan[name].spawn(
+            [DAEMON, "--slots", str(self._slots), *words], env={**IMPOLITE, **self._env, **(env or {})}
+        )
         self.daemons[name] = daemon
         return daemon
 

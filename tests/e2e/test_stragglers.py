@@ -53,4 +53,7 @@ def test_a_compiler_that_hangs_costs_little(tmp_path: Path) -> None:
         again = stats["second_starts"]
         assert (again["started"], again["won"]) == (1, 1) and again["wasted_s"] > 0, stats
         assert "1, of which 1 won" in farm.run([LAUNCHER, "stats"], project).stdout
+        report = farm.ask("report")["report"]
+        assert report["second_starts"] == 1 and report["slowest"][0]["file"] == "hangs.c"
+        assert report["slowest"][0]["worker"] != name, "the start that won is on the other worker"
         wait_until(lambda: not compilers(farm), 20, "the hanging compiler is ended")

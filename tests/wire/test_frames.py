@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +166,21 @@ def test_a_sentence_always_fits() -> None:
     for text in ("fine", "x" * 5000, "a\x1b[2Jb\udcff\n"):
         sentence = messages.sentence(text)
         assert sentence.isprintable() and messages.encode(messages.Denied(sentence=sentence))
+
+
+class OldLoad(msgspec.Struct, frozen=True, kw_only=True, tag="load", omit_defaults=True):
+    """The message as it was before it grew."""
+
+    slots: int
+    running: int
+    queued: int
+    draining: bool = False
+
+
+def test_a_message_that_grew_is_understood_by_those_before_and_theirs_by_us() -> None:
+    new = next(sample for sample in SAMPLES if isinstance(sample, messages.Load))
+    old = msgspec.msgpack.decode(messages.encode(new), type=OldLoad)
+    assert old == OldLoad(slots=new.slots, running=new.running, queued=new.queued, draining=new.draining)
+    assert messages.decode(msgspec.msgpack.encode(old)) == messages.Load(
+        slots=new.slots, running=new.running, queued=new.queued, draining=new.draining
+    )

@@ -24,11 +24,12 @@ from zdistcc.toolchain.probe import Probed, probe
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import Blob, Body, Hello, Job, Load, Message, Need, Refuse, Result, Stage, Started, Supply
-from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.door import Doorman, bind
+from zdistcc.worker.server import Settings, Worker
 from zdistcc.worker.sources import Sources
 
 ENV = {b"PATH": os.environb.get(b"PATH", b"/usr/bin:/bin")}
-HELLO = Hello(version="1", name="client", agent="a")
+HELLO = Hello(version="1", name="client", agent="a", features=("memory",))
 QUICK = b"int f(void) { return 42; }\n"
 # Compiles for minutes at -O2, as one may see in its process table, and is a few hundred bytes.
 ENDLESS = b"""template <int N, int M> struct F {
@@ -64,14 +65,14 @@ def job_for(text: bytes, driver: Probed, *, eager: bool = True, **changes: Any) 
 class Client:
     """An agent's end, driven by a test."""
 
-    def __init__(self, agent: str = HELLO.agent) -> None:
+    def __init__(self, agent: str = HELLO.agent, features: tuple[str, ...] = HELLO.features) -> None:
         self.link = Link(Connection(Role.AGENT), self)
         self.said: dict[int, list[Message]] = {}
         self.when: list[tuple[float, Message]] = []
         self.bodies: dict[tuple[int, int], bytes] = {}
         self.complete: set[tuple[int, int]] = set()
         self.lost: list[InfraError] = []
-        self.link.send(msgspec.structs.replace(HELLO, agent=agent))
+        self.link.send(msgspec.structs.replace(HELLO, agent=agent, features=features))
 
     def on_said(self, stream: int, message: Message) -> None:
         self.said.setdefault(stream, []).append(message)
@@ -135,8 +136,8 @@ class Shop:
         self.port = port
         self.clients: list[Client] = []
 
-    async def client(self, agent: str = HELLO.agent) -> Client:
-        client = Client(agent)
+    async def client(self, agent: str = HELLO.agent, features: tuple[str, ...] = HELLO.features) -> Client:
+        client = Client(agent, features)
         self.clients.append(client)
         await asyncio.get_running_loop().create_connection(lambda: client.link, "127.0.0.1", self.port)
         await until(lambda: client.said.get(0) or client.lost, "a greeting")
@@ -157,7 +158,12 @@ class Shop:
 
 @asynccontextmanager
 async def shop(
-    workspace: Path, *, slots: int = 2, limits: Limits | None = None, compilers: Sequence[str] = ("/usr/bin/gcc",)
+    workspace: Path,
+    *,
+    slots: int = 2,
+    limits: Limits | None = None,
+    compilers: Sequence[str] = ("/usr/bin/gcc",),
+    polite: bool = False,
 ) -> AsyncIterator[Shop]:
     settings = Settings(
         id="0123456789abcdef",
@@ -169,6 +175,7 @@ async def shop(
         deny=(),
         machine="test",
         env=ENV,
+        polite=polite,
     )
     blobs = BlobStore(workspace.parent / f"{workspace.name}-sources", 1 << 30)
     worker = Worker(settings, Sources(blobs, TreeStore(blobs)))

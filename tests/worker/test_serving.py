@@ -15,6 +15,7 @@ import pytest
 from tests.aio import run, until
 from tests.worker.bench import ENDLESS, QUICK, Client, compiler, job_for, shop
 from zdistcc.children import Limits
+from zdistcc.toolchain.probe import Probed
 from zdistcc.wire import frames, messages
 from zdistcc.wire.connection import Connection, Role
 from zdistcc.wire.messages import (
@@ -32,7 +33,9 @@ from zdistcc.wire.messages import (
     Started,
     Supply,
 )
-from zdistcc.worker import server, session
+from zdistcc.worker import door, session
+from zdistcc.worker.manners import Reading
+from zdistcc.worker.reports import REPORT_EVERY_S
 
 GCC, GXX, CLANG = "/usr/bin/gcc", "/usr/bin/g++", "/usr/bin/clang"
 
@@ -252,7 +255,7 @@ def test_three_hundred_jobs_at_once_are_each_answered_once(tmp_path: Path) -> No
             ends = [client.end_of(stream) for stream in streams]
             assert sum(isinstance(end, Result) for end in ends) >= 2 + place.worker.admission.queue_limit
             assert all(isinstance(end, Result) or end.code is RefusalCode.BUSY for end in ends if end)
-            assert len(client.loads()) <= passed / server.LOAD_INTERVAL_S + 2
+            assert len(client.loads()) <= passed / REPORT_EVERY_S + 2
 
     run(main())
 
@@ -260,7 +263,7 @@ def test_three_hundred_jobs_at_once_are_each_answered_once(tmp_path: Path) -> No
 def test_two_clients_take_turns(tmp_path: Path) -> None:
     async def main() -> None:
         async with shop(tmp_path, slots=1) as place:
-            greedy, modest = await place.client(), await place.client()
+            greedy, modest = await place.client(), await place.client("b")
             first = [greedy.begin(*job_for(QUICK, compiler(GCC))) for _ in range(4)]
             await greedy.started(first[0])
             second = modest.begin(*job_for(QUICK, compiler(GCC)))
@@ -332,7 +335,10 @@ def test_a_compiler_that_was_replaced_under_the_worker_does_no_job(tmp_path: Pat
             end = await client.do(*job_for(QUICK, probed))
             assert isinstance(end, Refuse) and end.code is RefusalCode.NO_COMPILER and noticed
             place.worker.set_compilers([probed])
-            assert isinstance(await client.do(*job_for(QUICK, probed)), Result)
+            await until(lambda: client.lost, "what the client knows is void")
+            client = await place.client()
+            place.worker.set_compilers([probed])
+            assert isinstance(await client.do(*job_for(QUICK, probed)), Result) and not client.lost
 
     run(main())
 
@@ -385,7 +391,38 @@ def test_an_object_beyond_the_limit_is_no_success(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_killed_compiler_is_a_limit(tmp_path: Path) -> None:
+def kill_cc1plus(place: Path) -> bool:
+    """What the system does to the largest process when memory is out."""
+    for pid in compilers_running(place):
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "cc1plus":
+                os.kill(pid, signal.SIGKILL)
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize(
+    ("features", "code"), [(("memory",), RefusalCode.MEMORY), ((), RefusalCode.INTERNAL)], ids=["new", "old"]
+)
+def test_a_compiler_killed_for_memory_is_no_compile_error(
+    tmp_path: Path, features: tuple[str, ...], code: RefusalCode
+) -> None:
+    """Alone: it is the client's to try elsewhere.  An agent of before does not know the code."""
+
+    async def main() -> None:
+        async with shop(tmp_path, compilers=[GXX]) as place:
+            client = await place.client(features=features)
+            stream = client.begin(*endless())
+            await until(lambda: kill_cc1plus(tmp_path), "the compiler runs")
+            end = await client.ended(stream)
+            assert isinstance(end, Refuse) and end.code is code and "memory" in end.sentence
+
+    run(main())
+
+
+def test_a_killed_driver_is_no_compile_error_either(tmp_path: Path) -> None:
     async def main() -> None:
         async with shop(tmp_path, compilers=[GXX]) as place:
             client = await place.client()
@@ -394,7 +431,143 @@ def test_a_killed_compiler_is_a_limit(tmp_path: Path) -> None:
             for pid in compilers_running(tmp_path):
                 os.kill(pid, signal.SIGKILL)
             end = await client.ended(stream)
-            assert isinstance(end, Refuse) and end.code is RefusalCode.LIMIT
+            assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY
+
+    run(main())
+
+
+def test_one_killed_for_memory_beside_others_is_run_again_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with shop(tmp_path, slots=2, compilers=[GXX, GCC]) as place:
+            client = await place.client()
+            victim = client.begin(*endless())
+            await client.started(victim)
+            other = client.begin(*endless())
+            await client.started(other)
+            await until(lambda: kill_cc1plus(tmp_path), "a compiler runs")
+            counts = lambda: place.worker.admission.counts  # noqa: E731
+            await until(lambda: counts().running == 1 and counts().queued == 1, "one waits until it is alone")
+            late = client.begin(*job_for(QUICK, compiler(GCC)))
+            await until(lambda: counts().queued == 2, "the next one waits, too")
+            # the one that is left is ended by its client; then the other runs alone
+            left = place.worker.admission.waiting()
+            survivor = other if (next(iter(place.worker.sessions)).number, victim) in left else victim
+            client.link.send(Cancel(), survivor)
+            await until(lambda: len(place.worker.admission.waiting()) == 1, "the one that was killed has its turn")
+            assert counts().running == 1
+            await until(lambda: kill_cc1plus(tmp_path), "the second run, alone")
+            end = await client.ended(victim if survivor == other else other)
+            assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY
+            assert isinstance(await client.ended(late), Result)
+
+    run(main())
+
+
+BULKY = b"int a[] = {%s};\n" % (b"1," * 1_000_000)
+"""Takes 150 MB to compile."""
+
+
+def within(tmp_path: Path, command: str) -> Probed:
+    """gcc, started by a shell that runs `command` before."""
+    driver = tmp_path.parent / f"{tmp_path.name}-gcc"
+    driver.write_text(f'#!/bin/sh\n{command}\nexec {GCC} "$@"\n')
+    driver.chmod(0o755)
+    return replace(compiler(GCC), driver=os.fsencode(driver))
+
+
+def test_a_compiler_that_the_machine_gives_no_memory_is_no_compile_error(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with shop(tmp_path) as place:
+            client = await place.client()
+            assert isinstance(await client.do(*job_for(BULKY, compiler(GCC))), Result)
+            assert 50 << 20 < place.worker.manners.job_bytes < 1 << 30
+            place.worker.set_compilers([within(tmp_path, "ulimit -v 120000")])
+            client = await place.client()  # a replaced compiler ends connections
+            end = await client.do(*job_for(BULKY, compiler(GCC)))
+            assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY, end
+            assert isinstance(await client.do(*job_for(QUICK, compiler(GCC))), Result)
+
+    run(main())
+
+
+def test_a_compiler_killed_by_the_system_is_no_compile_error(tmp_path: Path) -> None:
+    """A control group with too little memory; its killer is the one that a machine without memory has."""
+    mount = Path("/sys/fs/cgroup/memory")
+    group = (mount if mount.is_dir() else mount.parent) / f"zdistcc-{os.getpid()}"
+    try:
+        group.mkdir()
+        limit = group / ("memory.limit_in_bytes" if mount.is_dir() else "memory.max")
+        limit.write_text(str(80 << 20))
+    except OSError as error:
+        pytest.skip(f"no control group of memory may be made: {error.strerror}")
+
+    async def main() -> None:
+        async with shop(tmp_path) as place:
+            place.worker.set_compilers([within(tmp_path, f"echo $$ >{group}/cgroup.procs")])
+            client = await place.client()
+            end = await client.do(*job_for(BULKY, compiler(GCC)))
+            assert isinstance(end, Refuse) and end.code is RefusalCode.MEMORY, end
+
+    try:
+        run(main())
+    finally:
+        group.rmdir()
+
+
+def test_a_compiler_that_needs_more_than_its_limit_hit_a_limit(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with shop(tmp_path, limits=Limits(seconds=60, memory=140 << 20)) as place:
+            client = await place.client()
+            end = await client.do(*job_for(BULKY, compiler(GCC)))
+            assert isinstance(end, Refuse) and end.code is RefusalCode.LIMIT, end
+
+    run(main())
+
+
+def test_the_owner_goes_first(tmp_path: Path) -> None:
+    """Slots go, running jobs stay, those that wait go elsewhere; everybody is told why."""
+    battery = Reading(at=1.0, cores=2, on_battery=True)
+
+    async def main() -> None:
+        async with shop(tmp_path, slots=2, compilers=[GXX], polite=True) as place:
+            client = await place.client()
+            running = [client.begin(*endless()) for _ in range(2)]
+            for stream in running:
+                await client.started(stream)
+            waiting = client.begin(*endless())
+            await until(lambda: place.worker.admission.counts.queued == 1, "one waits")
+            place.worker.notice(battery)
+            end = await client.ended(waiting)
+            assert isinstance(end, Refuse) and end.code is RefusalCode.BUSY and "battery" in end.sentence
+            late = await client.ended(client.begin(*endless()))
+            assert isinstance(late, Refuse) and late.code is RefusalCode.BUSY and "battery" in late.sentence
+            await until(lambda: client.loads()[-1].limited == "on battery", "the reason is told")
+            told = client.loads()[-1]
+            assert (told.slots, told.configured, told.running) == (0, 2, 2)
+            assert not any(client.end_of(stream) for stream in running)
+            for at in (2.0, 10.0):
+                place.worker.notice(Reading(at=at, cores=2))
+            await until(lambda: client.loads()[-1].slots == 2, "all is back")
+            assert [load.limited for load in client.loads() if load.limited is not None][-1] == ""
+
+    run(main())
+
+
+def test_compilers_run_in_the_background(tmp_path: Path) -> None:
+    limits = Limits(seconds=60, nice=5, background=True)
+
+    async def main() -> None:
+        async with shop(tmp_path, limits=limits, compilers=[GXX]) as place:
+            client = await place.client()
+            await client.started(client.begin(*endless()))
+            await until(lambda: len(compilers_running(tmp_path)) >= 2, "driver and compiler run")
+
+            def in_the_background(pid: int) -> bool:
+                words = subprocess.run(["ionice", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+                idle = os.sched_getscheduler(pid) == os.SCHED_BATCH and words.startswith("idle")
+                return idle and os.getpriority(os.PRIO_PROCESS, pid) >= 5
+
+            await until(lambda: all(map(in_the_background, compilers_running(tmp_path))), "all of them give way")
 
     run(main())
 
@@ -463,7 +636,7 @@ def test_who_is_denied(tmp_path: Path) -> None:
     "said",
     [
         b"GET / HTTP/1.1\r\n\r\n",
-        b"DIST00000001",
+        b"DIST00000009ARGC00000001",
         b"\0\0\0\0",
         b"ZDCC\0\7\r\n",
         b"ZDCC\0\1\r\n" + b"\xff" * 12,
@@ -492,7 +665,7 @@ def test_strangers_are_cut_off(tmp_path: Path, said: bytes) -> None:
 
 
 def test_those_who_say_nothing_or_too_little_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "FIRST_BYTES_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(door, "FIRST_BYTES_TIMEOUT_S", 0.2)
     monkeypatch.setattr(session, "HELLO_TIMEOUT_S", 0.2)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What the command line interface asks the agent: hosts, statistics, explanations, to stop.
+"""What the command line interface asks the agent: hosts, statistics, explanations, what was done when, to stop.
 
 Questions and answers are JSON objects; ``{"ask": WORD, …}``.  The shapes of ``hosts`` and ``stats`` are contracts
 (``man 1 zdistcc``): fields may be added, none renamed.
@@ -6,10 +6,12 @@ Questions and answers are JSON objects; ``{"ask": WORD, …}``.  The shapes of `
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +27,9 @@ from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.toolchain.identity import CompilerId, Match, Mismatch, Offer, best_match
 from zdistcc.wire import frames
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
+
+JOURNAL_PAGE: Final = 2000
+"""Jobs in one answer: 5 ms in which the agent does nothing else."""
 
 
 class LaunchQuestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +51,28 @@ class LaunchQuestion(msgspec.Struct, frozen=True, kw_only=True):
             umask=0o022,
             pid=0,
         )
+
+
+def journal_page(farm: Farm, agent: str, after: object) -> dict[str, Any]:
+    """Return some of the journal's finished jobs, from the one numbered ``after``, and all that is under way.
+
+    ``next`` is where the following page begins, null behind the last one.
+    """
+    journal = farm.journal
+    first = max(after if isinstance(after, int) else 0, journal.first)
+    page = list(islice(journal.jobs(first), JOURNAL_PAGE))
+    reached = first + len(page)
+    last = reached >= journal.finished
+    return {
+        "agent": agent,
+        "epoch": journal.epoch,
+        "now": asyncio.get_running_loop().time(),
+        "slots": farm.dispatcher.snapshot().local_slots,
+        "next": None if last else reached,
+        "jobs": page,
+        "under_way": list(journal.under_way.values()) if last else [],
+        "notes": list(journal.notes()) if last else [],
+    }
 
 
 def offers(entry: Entry) -> tuple[Offer, ...]:
@@ -87,7 +114,13 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "version": printable(greeting.version if greeting else ad.version if ad else ""),
         "state": _state(entry, view, usable),
         "slots": view.slots if view else (ad.slots if ad else 0),
+        "configured_slots": view.configured if view else None,
+        "limited": view.limited or None if view else None,
         "running": view.running if view else 0,
+        "others_load": view.others_load if view else None,
+        "memory_free": view.memory_free if view else None,
+        "memory_total": view.memory_total if view else None,
+        "efficiency": view.efficiency if view else None,
         "compilers": compilers,
         "usable": usable,
         "reason": reason,
@@ -105,6 +138,8 @@ def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
         return "unreachable" if entry.trouble else "connecting"
     if view.quarantined:
         return "quarantined"
+    if not view.slots:
+        return "resting"
     if view.draining:
         return "draining"
     if not usable:
@@ -117,6 +152,8 @@ def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -
         return False, entry.trouble or "not connected yet"
     if view.quarantined:
         return False, view.quarantined
+    if not view.slots:
+        return False, f"takes no jobs now: {view.limited}" if view.limited else "takes no jobs now"
     if view.draining:
         return False, "draining: it takes no new jobs"
     if default is None:
@@ -144,6 +181,8 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
                 reason = "offers no compiler"
             elif view.quarantined:
                 reason = f"in quarantine: {view.quarantined}"
+            elif not view.slots:
+                reason = f"takes no jobs now: {view.limited}"
             elif view.draining:
                 reason = "draining: it takes no new jobs"
         rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})

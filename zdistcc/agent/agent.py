@@ -24,12 +24,14 @@ from zdistcc.agent.canary import Canaries
 from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
+from zdistcc.agent.history import History
 from zdistcc.agent.job import Done, Here, Outcome
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
+from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.trial import trial_everywhere
 from zdistcc.children import raise_descriptor_limit
@@ -42,7 +44,7 @@ from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuar
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import Match
+from zdistcc.toolchain.identity import CompilerId, Match
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -64,9 +66,11 @@ class Agent:
     def __init__(self, settings: Config, env: dict[str, str]) -> None:
         self.settings = settings
         self.stats = Stats()
-        self.journal = Journal(asyncio.get_running_loop().time)
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         cache = paths.cache_dir(env, settings.cache_dir)
+        self.history = History(cache / "history" / f"{paths.agent_key()}.jsonl")
+        self.journal = Journal(asyncio.get_running_loop().time, self.history.keep)
+        self.history.epoch = self.journal.epoch
         self._probes = ProbeCache(cache / "probes.json")
         self.planner = Planner(self._probes)
         self.shelf = Shelf(cache / "sources.cache")
@@ -74,6 +78,7 @@ class Agent:
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
         self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
+        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -169,14 +174,25 @@ class Agent:
                 await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views(), launch, settings)
             case "trial":
-                default = await asyncio.to_thread(self._default_compiler)
-                return {"trials": await trial_everywhere(self, self.roster, default)}
+                compiler = await asyncio.to_thread(self._default_compiler)
+                return {"trials": await trial_everywhere(self, self.roster, compiler)}
             case "parallelism":
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
+            case "journal":
+                return admin.journal_page(self, self.history.agent, question.get("after", 0))
+            case "history":
+                return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
+            case "snapshot":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                default = await self._default_id()
+                return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
+            case "build":
+                return self.journal.tallies.as_json(str(question.get("build")))
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
+                await self.history.flush()  # whoever asks the next agent finds it
                 self._leaving.set()
                 return {"stopped": True}
             case other:
@@ -190,8 +206,7 @@ class Agent:
             await asyncio.sleep(min(seconds, 10.0) - passed)
 
     async def _hosts(self) -> dict[str, Any]:
-        compiler = await asyncio.to_thread(self._default_compiler)
-        default = compiler.id if compiler is not None else None
+        default = await self._default_id()
         views = self._views()
         rows = [
             admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
@@ -205,12 +220,16 @@ class Agent:
     async def _parallelism(self) -> Parallelism:
         """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
         needs = self.dispatcher.recent_needs
-        if not needs and (default := await asyncio.to_thread(self._default_compiler)) is not None:
-            needs = (Need(compiler=default.id, level=Match(self.settings.compatibility), language="c"),)
+        if not needs and (default := await self._default_id()) is not None:
+            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c"),)
         return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
 
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}
+
+    async def _default_id(self) -> CompilerId | None:
+        compiler = await asyncio.to_thread(self._default_compiler)
+        return compiler.id if compiler is not None else None
 
     def _default_compiler(self) -> Probed | None:
         path = default_compiler(self._env)
@@ -237,6 +256,7 @@ class Agent:
         await self.roster.close()
         self.dispatcher.close()
         self.shelf.close()
+        await self.history.flush()
 
     @contextlib.asynccontextmanager
     async def _discovery(self):  # type: ignore[no-untyped-def]

@@ -28,7 +28,7 @@ from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
-from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
+from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, first_answer
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
@@ -63,9 +63,12 @@ _BLAME: Final = {
     RefusalCode.FOREIGN: Blame.JOB,
     RefusalCode.INEXACT: Blame.FINAL,
     RefusalCode.LIMIT: Blame.FINAL,
+    RefusalCode.MEMORY: Blame.JOB,
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
 }
+_NOT_TRIED: Final = (RefusalCode.BUSY, RefusalCode.DRAINING, RefusalCode.NO_COMPILER)
+"""Refusals of a trial that keep the job from being sent in any other way as well."""
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
     Reason.NO_COMPATIBLE_WORKER: ExitCode.NO_HOSTS,
@@ -195,6 +198,8 @@ class JobRun:
                 )
             except _Stays as stays:
                 return stays.here
+            if isinstance(end, CalledBack):
+                return Here(reason=Reason.STRAGGLER, detail=self._name(end.order))
             if isinstance(end, Lost):
                 placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
@@ -212,10 +217,11 @@ class JobRun:
         run, record = self, self._record
         record.starts += 1
         if isinstance(order, Duplicate):
-            run, record.second_worker = copy.copy(self), self._name(order)
+            run, record.second_worker, record.second = copy.copy(self), self._name(order), self._clock()
         else:
             record.granted, record.worker = self._clock(), self._name(order)
-            record.sent = record.started = 0.0
+            record.sent = record.started = record.second = 0.0
+            record.second_worker = ""
         try:
             answer, mode = await run._ship(plan, order)
             check_kinds(plan, answer, mode)
@@ -225,12 +231,16 @@ class JobRun:
                 self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
             if not isinstance(error, _Unfit):
-                self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
+                kind = "refused" if isinstance(error, Refused) else "failed"
+                self._farm.journal.note(kind, self._name(order), f"{record.file}: {error}")
             raise
 
     def _write_down(self, answer: Answer, mode: str, worker: str) -> None:
         record, result = self._record, answer.result
+        if worker != record.worker:
+            record.first_worker = record.worker
         record.answered, record.worker, record.mode = self._clock(), worker, mode
+        record.shipped = answer.shipped
         record.cpu_ms, record.wall_ms, record.queue_ms = result.cpu_ms, result.wall_ms, result.queue_ms
         record.received = sum(output.body.packed for output in result.outputs)
 
@@ -327,7 +337,7 @@ class JobRun:
             try:
                 answer = await send_tree(self._farm.shelf, remote, grant, trial_plan, bundle)
             except (Refused, Stale) as error:
-                if isinstance(error, Refused) and error.refusal.code in (RefusalCode.BUSY, RefusalCode.DRAINING):
+                if isinstance(error, Refused) and error.refusal.code in _NOT_TRIED:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None

@@ -13,11 +13,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 import msgspec
 
+from zdistcc.agent.tallies import Tallies, build_of
 from zdistcc.discovery.advert import printable
 from zdistcc.schedule.events import JobId
 from zdistcc.wire.control import LaunchRequest
@@ -33,13 +34,16 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
     ``fate`` is empty while it is under way, then ``remote``, ``local``, ``failed`` or ``abandoned``.  ``begun`` to
     ``ended`` are in the order in which they come; a local job has ``running`` (its slot was free) instead of the four
-    before it.  ``*_ms`` are the worker's measurements, ``sent`` and ``received`` packed bytes.
+    before it, or beside them when a worker's answer was not used.  A job that was started a second time has ``second``,
+    when that was, and ``first_worker`` if the second was first to answer.  ``*_ms`` are the worker's measurements,
+    ``shipped`` and ``received`` packed bytes.  ``session`` is that of the launcher, 0 where it cannot be seen.
     """
 
     job: int
     file: str
     directory: str
     pid: int
+    session: int = 0
     begun: float
     planned: float = 0.0
     granted: float = 0.0
@@ -55,14 +59,21 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     fate: str = ""
     starts: int = 0
     second_worker: str = ""
+    second: float = 0.0
+    first_worker: str = ""
+    build: str = ""
     cpu_ms: int = 0
     wall_ms: int = 0
     queue_ms: int = 0
+    shipped: int = 0
     received: int = 0
 
 
 class Note(msgspec.Struct, kw_only=True, frozen=True):
-    """Something happened to a worker: ``kind`` is ``joined``, ``left``, ``lost``, ``refused``, …"""
+    """Something happened to a worker.
+
+    ``kind`` is ``joined``, ``left``, ``lost``, ``unreachable``, ``refused`` or ``failed``.
+    """
 
     number: int
     at: float
@@ -87,17 +98,36 @@ def subject(argv: tuple[bytes, ...]) -> bytes:
     return made if last.endswith((b".o", b".a", b".so")) and made else last or made or argv[0]
 
 
-class Journal:
-    """All records, those under way by job."""
+def _session(pid: int) -> int:
+    """The session of a launcher: a terminal's, a script's; one build does not change it."""
+    try:
+        return os.getsid(pid) if pid > 0 else 0
+    except OSError:  # it has ended, or has another process namespace
+        return 0
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+
+def _deaf(news: JobRecord | Note) -> None:
+    """The listener while nobody listens."""
+
+
+class Journal:
+    """All records, those under way by job.
+
+    ``keep`` is called with each that is finished and with each note; ``listener`` also with those that begin or get a
+    slot here.
+    """
+
+    def __init__(self, clock: Callable[[], float], keep: Callable[[JobRecord | Note], None] = _deaf) -> None:
         self.epoch = time.time() - clock()
         self.under_way: dict[JobId, JobRecord] = {}
         self.finished = 0
+        self.listener: Callable[[JobRecord | Note], None] = _deaf
         self._clock = clock
+        self._keep = keep
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._numbers = count(1)
+        self.tallies = Tallies()
 
     def begin(self, job: JobId, request: LaunchRequest) -> JobRecord:
         """A launcher came with a command."""
@@ -106,8 +136,11 @@ class Journal:
             file=_text(subject(request.argv)),
             directory=_text(request.cwd),
             pid=request.pid,
+            session=_session(request.pid),
             begun=self._clock(),
+            build=build_of(request.env),
         )
+        self.listener(record)
         return record
 
     def end(self, job: JobId | None, fate: str) -> None:
@@ -118,29 +151,39 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            if record.build:
+                self.tallies.count(record.build, fate, record.worker, record.reason, record.cpu_ms)
+            self._keep(record)
+            self.listener(record)
 
     def runs_here(self, job: JobId | None) -> None:
         """``job`` has a slot of this machine and runs there from now on."""
         record = self.under_way.get(job) if job is not None else None
         if record is not None:
             record.running = self._clock()
+            self.listener(record)
 
     def note(self, kind: str, worker: str, text: str = "") -> None:
         """Something happened to ``worker``."""
-        self._notes.append(
-            Note(
-                number=next(self._numbers),
-                at=self._clock(),
-                kind=kind,
-                worker=worker,
-                text=printable(text, LONGEST_WORD),
-            )
+        note = Note(
+            number=next(self._numbers),
+            at=self._clock(),
+            kind=kind,
+            worker=worker,
+            text=printable(text, LONGEST_WORD),
         )
+        self._notes.append(note)
+        self._keep(note)
+        self.listener(note)
+
+    @property
+    def first(self) -> int:
+        """How many finished jobs are no longer kept."""
+        return self.finished - len(self._jobs)
 
     def jobs(self, after: int = 0) -> Iterator[JobRecord]:
         """Yield the finished jobs that are kept, oldest first, without the first ``after`` of all that finished."""
-        skip = after - (self.finished - len(self._jobs))
-        return (record for number, record in enumerate(self._jobs) if number >= skip)
+        return islice(self._jobs, max(0, after - self.first), None)
 
     def notes(self, after: int = 0) -> Iterator[Note]:
         """Yield the notes with a number above ``after``."""

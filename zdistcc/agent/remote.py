@@ -14,7 +14,7 @@ import msgspec
 
 from zdistcc import __version__
 from zdistcc.errors import InfraError, LocalProtocolError
-from zdistcc.net.drive import RESTING, WAITING, Link
+from zdistcc.net.drive import LOOKED_AT, RESTING, WAITING, Link
 from zdistcc.sources.model import Closure, SourceFile
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
@@ -43,6 +43,8 @@ from zdistcc.wire.messages import (
 )
 
 MAX_WAIT_STATUS: Final = 0xFFFF
+FEATURES: Final = ("memory",)
+"""What this agent understands beyond the first protocol: the refusal of that name."""
 _TAME: Final = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
@@ -69,10 +71,11 @@ class NotServed(InfraError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a worker made of a job: its result, and the outputs' bytes in order."""
+    """What a worker made of a job: its result, the outputs' bytes in order; and how many packed bytes it asked for."""
 
     result: Result
     outputs: tuple[bytes, ...]
+    shipped: int
 
 
 Supplier = Callable[[tuple[bytes, ...]], Awaitable[Sequence[tuple[Blob, bytes]] | None]]
@@ -96,6 +99,7 @@ class _Pending:
     result: Result | None = None
     slots: dict[int, list[bytes]] = field(default_factory=dict)
     missing: int = 0
+    shipped: int = 0
 
     def fail(self, error: InfraError) -> None:
         if not self.future.done():
@@ -114,9 +118,10 @@ class Remote:
         self._sets: dict[tuple[int, bytes], int] = {}
         self.stock = object()
         """Stands for the compilers that the worker has: another object when they have changed."""
+        self._rest = RESTING
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
-        self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent))
+        self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent, features=FEATURES))
 
     @property
     def takes_sources(self) -> bool:
@@ -154,7 +159,9 @@ class Remote:
             self.link.send(job, stream, bodies)
         except LocalProtocolError as error:
             raise Refused(Refuse(code=RefusalCode.ARGUMENTS, sentence=sentence(str(error)))) from error
-        self._pending[stream] = _Pending(supply=supply, future=future, on_started=on_started)
+        self._pending[stream] = _Pending(
+            supply=supply, future=future, on_started=on_started, shipped=sum(map(len, bodies))
+        )
         self.link.watch(WAITING)
         try:
             return await future
@@ -170,7 +177,13 @@ class Remote:
         finally:
             self._pending.pop(stream, None)
             if not self._pending:
-                self.link.watch(RESTING)
+                self.link.watch(self._rest)
+
+    def look_at(self, looked_at: bool) -> None:
+        """While jobs do not do so anyway, mind the worker's silence more closely, or no more."""
+        self._rest = LOOKED_AT if looked_at else RESTING
+        if self.greeted.done() and not self._pending:
+            self.link.watch(self._rest)
 
     def holds(self, files: Iterable[SourceFile]) -> bool:
         """Return whether the worker was told of all of ``files``."""
@@ -218,7 +231,7 @@ class Remote:
             return
         match message:
             case Greeting():
-                self.link.watch(RESTING)
+                self.link.watch(self._rest)
                 if not self.greeted.done():
                     self.greeted.set_result(message)
             case Denied():
@@ -268,6 +281,7 @@ class Remote:
             pending.fail(Stale("a source changed, or the worker asked for what it was not told of"))
             return
         blobs = tuple(blob for blob, _ in content)
+        pending.shipped += sum(blob.body.packed for blob in blobs)
         self.link.send(Supply(blobs=blobs), stream, [packed for _, packed in content])
 
     def on_chunk(self, chunk: ChunkReceived) -> None:
@@ -298,7 +312,7 @@ class Remote:
             if output.digest and output.digest != hashlib.sha256(data).digest():
                 pending.fail(WrongResult("an output was damaged: its digest does not fit"))
                 return
-        pending.future.set_result(Answer(result=pending.result, outputs=outputs))
+        pending.future.set_result(Answer(result=pending.result, outputs=outputs, shipped=pending.shipped))
 
     def disbelieve(self, cause: WrongResult) -> None:
         """The worker returned something wrong: what else it has is not waited for."""

@@ -49,6 +49,8 @@ MISSED_RETRY_S: Final = 0.5
 come at once."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
+MISSED_IDLE_RETRY_S: Final = 5.0
+"""The same while nobody wants anything: what people are shown should not be long out of date."""
 MISSED_TIMEOUT_S: Final = 1.0
 """How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
 MISSED_S: Final = 600.0
@@ -61,6 +63,7 @@ MAX_ENTRIES: Final = 512
 """More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
 MAX_SLOTS: Final = 1024
 """More than any machine has; a worker that claims more would be given every job there is."""
+MAX_MEMORY_BYTES: Final = 1 << 50
 TELLING_FILES: Final = 8
 _ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
@@ -124,6 +127,31 @@ def offer_of(info: CompilerInfo) -> Offer | None:
         family=family, version=printable(info.version), target=printable(info.target), build_id=info.build_id
     )
     return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
+
+
+def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> WorkerChanged:
+    """Return the news in ``load``; whatever a worker claims stays within what a machine can have.
+
+    One without slots takes no new jobs, as one that drains.
+    """
+
+    def most(number: int | None, limit: int) -> int | None:
+        return None if number is None else min(number, limit)
+
+    return WorkerChanged(
+        worker=worker,
+        slots=min(load.slots, MAX_SLOTS),
+        running=load.running,
+        queued=load.queued,
+        draining=load.draining or load.slots == 0,
+        round_trip_s=round_trip_s,
+        configured=most(load.configured, MAX_SLOTS),
+        limited=None if load.limited is None else printable(load.limited),
+        others_load=None if load.others_load is None else min(load.others_load, 100 * MAX_SLOTS) / 100,
+        memory_free=most(load.memory_free, MAX_MEMORY_BYTES),
+        memory_total=most(load.memory_total, MAX_MEMORY_BYTES),
+        efficiency=None if load.efficiency is None else min(load.efficiency, 100 * MAX_SLOTS) / 100,
+    )
 
 
 def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
@@ -265,7 +293,8 @@ class Roster:
                     await lost.wait()
                 except InfraError as error:
                     if entry.trouble != str(error):
-                        self._journal.note("unreachable", entry.name, str(error))
+                        kind = "refused" if isinstance(error, NotServed) else "unreachable"
+                        self._journal.note(kind, entry.name, str(error))
                     entry.trouble = str(error)
                     level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
@@ -280,8 +309,7 @@ class Roster:
                     retry, entry.lost_at = LONGEST_RETRY_S, None
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    missed = self._is_missed(entry) and self._dispatcher.busy
-                    await self._pause(entry, self._missed_retry_s() if missed else retry)
+                    await self._pause(entry, self._missed_retry_s(retry) if self._is_missed(entry) else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
             self._disconnect(entry)
@@ -295,9 +323,10 @@ class Roster:
         lost_at = None if entry.left else entry.lost_at
         return lost_at is not None and self._loop.time() - lost_at < MISSED_S
 
-    def _missed_retry_s(self) -> float:
+    def _missed_retry_s(self, retry: float) -> float:
         missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
-        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
+        pause = MISSED_RETRY_S if self._dispatcher.busy else min(retry, MISSED_IDLE_RETRY_S)
+        return pause * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
 
     def _look_for_the_missed(self) -> None:
         """A first job wants a worker: see now whether those that were lost are back."""
@@ -386,7 +415,10 @@ class Roster:
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
             _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
-            self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
+            if fault and not entry.left:
+                self._journal.note("lost", entry.name, entry.trouble)
+            else:
+                self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
 
@@ -395,15 +427,7 @@ class Roster:
         round_trip = entry.remote.link.round_trip_s if entry.remote else None
         match message:
             case Load():
-                change = WorkerChanged(
-                    worker=entry.id,
-                    slots=min(message.slots, MAX_SLOTS),
-                    running=message.running,
-                    queued=message.queued,
-                    draining=message.draining,
-                    round_trip_s=round_trip,
-                )
-                self._dispatcher.tell(change)
+                self._dispatcher.tell(change_of(entry.id, message, round_trip))
             case Compilers():
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():

@@ -57,6 +57,10 @@ def command(
     nice: Annotated[
         int | None, typer.Option(metavar="N", help="How much compilers give way to others, 0 to 19. Default: 10.")
     ] = None,
+    polite: Annotated[
+        bool | None,
+        typer.Option("--polite/--no-polite", help="Offer fewer slots while others need the machine. Default: polite."),
+    ] = None,
     log: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")
     ] = None,
@@ -84,6 +88,7 @@ def command(
         "store": store,
         "store_size": store_size,
         "nice": _text(nice),
+        "polite": polite,
         "log": log,
         "discovery": discovery,
     }

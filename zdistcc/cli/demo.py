@@ -102,6 +102,7 @@ def _farm(directory: Path) -> Iterator[Farm]:
         "ZDISTCC_CACHE_DIR": str(directory / "cache"),
         "ZDISTCC_INTERFACE": loopback,
         "XDG_CONFIG_HOME": str(directory / "config"),
+        "ZDISTCC_POLITE": "0",  # here client and workers are one machine
     }
     workers: list[subprocess.Popen[bytes]] = []
     logs = [directory / f"worker{number}.log" for number in range(1, WORKERS + 1)]

@@ -25,6 +25,10 @@ class Need:
     level: Match
     language: str
 
+    def __hash__(self) -> int:
+        """Of what tells needs apart, mostly: the hash of every field takes ten times as long, and the path is hot."""
+        return hash((self.compiler.build_id, self.language))
+
 
 class Blame(enum.Enum):
     """Whose fault a broken lease is; only a worker's own faults count against it."""
@@ -51,7 +55,10 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerChanged:
-    """A worker's load, slots, compilers or willingness changed; ``None`` leaves a value as it was."""
+    """A worker's load, slots, compilers or willingness changed; ``None`` leaves a value as it was.
+
+    The later fields are as in ``snapshot.WorkerView``.
+    """
 
     worker: WorkerId
     slots: int | None = None
@@ -60,6 +67,12 @@ class WorkerChanged:
     draining: bool | None = None
     offers: tuple[Offer, ...] | None = None
     round_trip_s: float | None = None
+    configured: int | None = None
+    limited: str | None = None
+    others_load: float | None = None
+    memory_free: int | None = None
+    memory_total: int | None = None
+    efficiency: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

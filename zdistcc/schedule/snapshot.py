@@ -13,6 +13,9 @@ class WorkerView:
     """What the agent believes about a connected worker.
 
     ``leases`` are this agent's jobs there; ``running`` and ``queued`` everybody's, as the worker last said.
+    ``slots`` is what it offers now; ``configured`` what it offers when nobody else uses its machine, ``limited`` why
+    that is more, in words.  ``others_load`` is in cores, memory in bytes; ``efficiency`` is the part of a processor
+    that a job has got on its slot lately.
     """
 
     worker: WorkerId
@@ -30,6 +33,12 @@ class WorkerView:
     round_trip_s: float | None = None
     speed: float | None = None
     """Work per second of one slot, as results showed; 1 is the machine whose results came first."""
+    configured: int | None = None
+    limited: str = ""
+    others_load: float | None = None
+    memory_free: int | None = None
+    memory_total: int | None = None
+    efficiency: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,4 +53,5 @@ class Snapshot:
     local_waiting: int
     duplicates: int = 0
     duplicates_won: int = 0
+    recalled: int = 0
     wasted_s: float = 0.0

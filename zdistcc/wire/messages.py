@@ -100,12 +100,23 @@ class Compilers(_Struct, frozen=True, kw_only=True, tag="compilers"):
 
 
 class Load(_Struct, frozen=True, kw_only=True, tag="load"):
-    """Worker to agent, on change: how busy it is."""
+    """Worker to agent, on change: how busy it is.
+
+    ``slots`` is what it offers now, ``configured`` what it would if it had the machine for itself, ``limited`` why
+    that is more, in words.  ``others_load``: hundredths of a core in use by others; memory in bytes; ``efficiency``:
+    percent of a processor that a job has got on its slot lately.  What is left out is as it was.
+    """
 
     slots: Count
     running: Count
     queued: Count
     draining: bool = False
+    configured: Count | None = None
+    limited: ShortText | None = None
+    others_load: Count | None = None
+    memory_free: Count | None = None
+    memory_total: Count | None = None
+    efficiency: Count | None = None
 
 
 class Peers(_Struct, frozen=True, kw_only=True, tag="peers"):
@@ -290,7 +301,10 @@ class Result(_Struct, frozen=True, kw_only=True, tag="result"):
 
 
 class RefusalCode(enum.Enum):
-    """Why a worker does not do a job; the client's next step depends on it."""
+    """Why a worker does not do a job; the client's next step depends on it.
+
+    ``memory`` is only said to agents that have the feature word ``memory``: an unknown code ends a connection.
+    """
 
     BUSY = "busy"
     DRAINING = "draining"
@@ -302,6 +316,7 @@ class RefusalCode(enum.Enum):
     FOREIGN = "foreign"
     INEXACT = "inexact"
     LIMIT = "limit"
+    MEMORY = "memory"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -34,6 +35,17 @@ _OUTPUT_NAMES: Final = {Stage.OBJECT: b"out.o", Stage.ASSEMBLY: b"out.s"}
 _MAP: Final = b"-prefix-map="
 DISK_RESERVE_BYTES: Final = 8 << 20
 """With less room than this on the worker's disk, a failure says nothing about the source."""
+OWN_LIMIT_SHARE: Final = 0.7
+"""A compiler that had so much of its limit ran into that, not into the machine's; address space exceeds memory."""
+_WANT_OF_MEMORY: Final = re.compile(
+    rb"^(?:[^\s:]+: )*(?:(?:fatal )?error: )?"
+    rb"(?:out of memory allocating |virtual memory exhausted|Killed signal terminated program "
+    rb"|LLVM ERROR: out of memory|unable to execute command: Killed"
+    rb"|terminate called after throwing an instance of 'std::bad_alloc')",
+    re.MULTILINE,
+)
+"""How compilers say it, or how their drivers say that the system has killed them; lines about the source have a colon
+after a line number.  A translated message is missed: then the client compiles the file itself, as after any error."""
 _DEPFILE: Final = b"out.d"
 SCRATCH_PREFIX: Final = "job-"
 _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC_SAFEGUARD": b"1"}
@@ -41,6 +53,14 @@ _SAFE_ENVIRONMENT: Final = {b"PATH": b"/usr/local/bin:/usr/bin:/bin", b"_ZDISTCC
 
 class Exceeded(InfraError):
     """The compiler used more than it may."""
+
+
+class OutOfMemory(InfraError):
+    """The machine had too little memory for the compiler; it says nothing about the source."""
+
+    def __init__(self, why: str, peak_bytes: int) -> None:
+        super().__init__(why)
+        self.peak_bytes = peak_bytes
 
 
 class Replaced(InfraError):
@@ -265,8 +285,10 @@ def _mind_limits(ended: Ended, limits: Limits, scratch: bytes) -> None:
     killed = os.WTERMSIG(ended.status) if os.WIFSIGNALED(ended.status) else 0
     if killed == signal.SIGXFSZ:
         raise Exceeded(f"the compiler wrote more than {limits.output} bytes")
-    if killed == signal.SIGKILL:
-        raise Exceeded("the compiler was killed, most likely for want of memory")
+    if killed == signal.SIGKILL or (not ended.ok and _WANT_OF_MEMORY.search(ended.stderr)):
+        if limits.memory and ended.peak_bytes > OWN_LIMIT_SHARE * limits.memory:
+            raise Exceeded(f"the compiler needed more than {limits.memory} bytes of memory")
+        raise OutOfMemory("the compiler was killed or gave up, most likely for want of memory", ended.peak_bytes)
 
 
 def _is_full(directory: bytes) -> bool:

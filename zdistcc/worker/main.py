@@ -36,14 +36,22 @@ from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire import frames
 from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
+from zdistcc.worker.door import Doorman, bind
 from zdistcc.worker.execute import sweep
-from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.machine import Machine, slept_s
+from zdistcc.worker.server import Settings, Worker
 from zdistcc.worker.showing import Showing
+from zdistcc.worker.sleep import Unavailable, mind_sleep
 from zdistcc.worker.sources import Sources
 from zdistcc.worker.spelling import Spelling, spell
 
 COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
+MACHINE_INTERVAL_S: Final = 1.0
+"""How often the machine is looked at (some files of /proc and /sys, half a millisecond)."""
+NAP_S: Final = 2.0
+BEDTIME_S: Final = 3.0
+"""How long running jobs may go on when the machine is to sleep; logind waits 5 s, of which announcing takes some."""
 DEFAULT_PORT: Final = 3633
 DISTCC_PORT: Final = 3632
 USUAL_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
@@ -82,18 +90,26 @@ def worker_id(directory: Path) -> str:
 def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
     """Return what ``config`` means on this machine."""
     directory = open_store(config, env)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = Limits(
+        seconds=config.job_seconds,
+        memory=config.job_memory,
+        output=config.job_output,
+        nice=config.nice,
+        background=config.polite,
+    )
     return Settings(
         id=worker_id(directory),
         name=printable(config.name or socket.gethostname().partition(".")[0]) or "worker",
-        slots=config.slots or cores,
+        slots=config.slots or Machine().cores(),
         workspace=directory / "jobs",
-        limits=Limits(seconds=config.job_seconds, memory=config.job_memory, output=config.job_output, nice=config.nice),
+        limits=limits,
         allow=access.parse_networks(config.allow),
         deny=access.parse_networks(config.deny, "--deny"),
         machine=f"{platform.system()} {platform.machine()}",
         distcc=config.distcc_port != 0,
         env={b"PATH": os.fsencode(f"{env.get('PATH', '')}:{USUAL_PATH}".lstrip(":"))},
+        polite=config.polite,
+        on_battery=config.on_battery,
     )
 
 
@@ -135,6 +151,8 @@ class Daemon:
         self.worker = Worker(settings, Sources(self._blobs, TreeStore(self._blobs)))
         self._env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
         self._probes = ProbeCache(paths.cache_dir(env, config.cache_dir) / "probes.json")
+        self._machine = Machine(niced=config.nice > 0)
+        self._advertiser: Advertiser | None = None
         self._watched: Watched | None = None
         self._spelling = Spelling(generic={}, compilers=())
         self._peers: dict[str, PeerInfo] = {}
@@ -158,14 +176,19 @@ class Daemon:
         sockets += self._bind_for_distcc(chosen)
         servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
         async with self._announced(chosen) as advertiser:
+            self._advertiser = advertiser
+            self.worker.notice(await asyncio.to_thread(self._machine.read))
             ready(self)
             if showing is not None:
                 showing.begin()
-            keeping = asyncio.ensure_future(self._keep_compilers_fresh(advertiser))
+            duties = (self._keep_compilers_fresh(), self._mind_machine(), self._mind_sleep())
+            tasks = [asyncio.ensure_future(duty) for duty in duties]
             await self._leaving.wait()
             if showing is not None:
                 showing.leaving()
-            keeping.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if advertiser is not None:
                 await advertiser.goodbye()
             for server in servers:
@@ -253,9 +276,9 @@ class Daemon:
 
     # --- compilers ------------------------------------------------------------------------------
 
-    async def _look_for_compilers(self) -> bool:
-        """Take stock; return whether anything changed."""
-        before = self._watched
+    async def _look_for_compilers(self, *, anew: bool = False) -> bool:
+        """Take stock; return whether anything changed (``anew``: something has, wherever it lies)."""
+        before = None if anew else self._watched
         self._watched = await asyncio.to_thread(refresh, before, search_path(self._env), self._env, self._probes)
         if self._watched is before:
             return False
@@ -272,17 +295,63 @@ class Daemon:
             _log.warning("no compiler was found on PATH or in the usual places: install gcc or clang")
         return True
 
-    async def _keep_compilers_fresh(self, advertiser: Advertiser | None) -> None:
+    async def _keep_compilers_fresh(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMPILERS_INTERVAL_S):
                     await self._replaced.wait()
+            replaced = self._replaced.is_set()
             self._replaced.clear()
             try:
-                if await self._look_for_compilers() and advertiser is not None and self._watched is not None:
-                    await advertiser.announce(advertised(self.worker, self._watched, self.port))
+                if await self._look_for_compilers(anew=replaced):
+                    await self._announce()
             except Exception:
                 _log.exception("a bug: the compilers could not be looked at; what was known is still offered")
+
+    # --- the machine ----------------------------------------------------------------------------
+
+    async def _mind_machine(self) -> None:
+        """Offer what the machine's other users leave; announce again after a sleep that nobody spoke of."""
+        slept = slept_s()
+        while True:
+            await asyncio.sleep(MACHINE_INTERVAL_S)
+            try:
+                self.worker.notice(await asyncio.to_thread(self._machine.read))
+                before, slept = slept, slept_s()
+                if slept - before > NAP_S:
+                    _log.info("slept for %.0f s", slept - before)
+                    await self._announce()
+            except Exception:
+                _log.exception("a bug: the machine could not be looked at; the slots stay as they were")
+
+    async def _mind_sleep(self) -> None:
+        """Where logind tells of sleep, give the jobs back before."""
+        try:
+            await mind_sleep(self._fall_asleep, self._wake_up)
+        except Unavailable as why:
+            _log.debug("sleep is not announced on this machine: %s", why)
+        except Exception:
+            _log.exception("a bug: sleep is not heeded any more")
+        if self.worker.admission.draining:
+            await self._wake_up()  # the last thing heard was that it is to sleep
+
+    async def _fall_asleep(self) -> None:
+        _log.info("the machine goes to sleep: %d jobs are running", self.worker.admission.counts.running)
+        if self._advertiser is not None:
+            await self._advertiser.goodbye()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEDTIME_S):
+                await self.worker.drain()
+        self.worker.stop()
+
+    async def _wake_up(self) -> None:
+        _log.info("the machine is awake again")
+        self.worker.resume()
+        await self._announce()
+
+    async def _announce(self) -> None:
+        if self._advertiser is not None and self._watched is not None:
+            await self._advertiser.announce(advertised(self.worker, self._watched, self.port))
 
     # --- leaving --------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
-"""The worker as a whole: listens, lets clients in, owns the slots, tells everybody how busy it is, drains.
+"""The worker as a whole: lets clients in, owns the slots, tells everybody how busy it is, drains.
 
-The port is open to more than one protocol: a :class:`Doorman` reads the first four bytes of each connection
-and hands it to the row of ``PROTOCOLS`` that they name.
+Connections come through ``door``, which knows what they speak.
 """
 
 from __future__ import annotations
@@ -11,40 +10,37 @@ import contextlib
 import logging
 import os
 import secrets
-import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 from zdistcc import __version__
 from zdistcc.children import Limits
-from zdistcc.errors import InfraError, UserError
+from zdistcc.errors import InfraError
 from zdistcc.net.drive import RESTING, Link
 from zdistcc.toolchain.identity import CompilerId, Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import stamp
-from zdistcc.wire import frames
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
-from zdistcc.wire.distcc_tokens import Token
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
-from zdistcc.worker.admission import Admission, JobKey
-from zdistcc.worker.execute import Made, Replaced, Rooted, execute_text, execute_tree
+from zdistcc.worker.admission import QUEUE_LEAST, QUEUE_PER_SLOT, Admission, JobKey
+from zdistcc.worker.bulletin import Bulletin, full
+from zdistcc.worker.execute import Made, OutOfMemory, Replaced, Rooted, execute_text, execute_tree
+from zdistcc.worker.manners import Manners, Reading
 from zdistcc.worker.names import Known, Spellings
-from zdistcc.worker.session import Session
+from zdistcc.worker.reports import Reports
+from zdistcc.worker.session import NoSlot, Session
 from zdistcc.worker.sources import EntrySet, Sources
 from zdistcc.worker.stock import Closer, Desk, Visit
 from zdistcc.worker.vet import Order, TreeOrder
 
-FIRST_BYTES_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a draining worker waits for its clients to read the last results."""
 MAX_COMPILERS: Final = 256
 """As many as a greeting holds."""
-LOAD_INTERVAL_S: Final = 0.1
-"""At most ten times a second, however many jobs come and go."""
 MAX_CLIENTS: Final = 512
 FEATURES: Final = ("headers",)
 """What this worker can do beyond the first protocol: compile shipped sources."""
@@ -53,7 +49,7 @@ _log = logging.getLogger("zdistcc.worker")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a worker is told at its start."""
+    """What a worker is told at its start; ``polite``, ``on_battery``: see ``manners``."""
 
     id: str
     name: str
@@ -65,6 +61,8 @@ class Settings:
     machine: str
     env: Mapping[bytes, bytes]
     distcc: bool = True
+    polite: bool = False
+    on_battery: bool = False
 
 
 def info_of(offer: Offer) -> CompilerInfo:
@@ -86,6 +84,7 @@ class Worker:
         self.settings = settings
         self.sources = sources
         self.admission = Admission(settings.slots)
+        self.manners = Manners(slots=settings.slots, polite=settings.polite, on_battery=settings.on_battery)
         self.sessions: set[Session] = set()
         self.jobs_done = 0
         self.desk = Desk(self, settings.workspace, self._driver)
@@ -94,9 +93,11 @@ class Worker:
         self._stamps: dict[bytes, object] = {}
         self.on_replaced: Callable[[], None] = lambda: None
         self._peers: dict[str, PeerInfo] = {}
-        self._turns: dict[JobKey, asyncio.Future[None]] = {}
+        self._turns: dict[JobKey, asyncio.Future[bool]] = {}
         self._next_session = 1
         self._started = secrets.token_hex(8)
+        self._bulletins: dict[int, Bulletin] = {}
+        self._reports = Reports()
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -111,7 +112,7 @@ class Worker:
             id=self.settings.id,
             name=self.settings.name,
             slots=self.settings.slots,
-            queue=self.admission.queue_limit,
+            queue=max(QUEUE_LEAST, QUEUE_PER_SLOT * self.settings.slots),
             compilers=tuple(info_of(compiler.offer) for compiler in self._compilers),
             machine=self.settings.machine,
             features=FEATURES,
@@ -134,45 +135,78 @@ class Worker:
         """Return ``None`` when the job may stay, else why not."""
         if self.admission.draining:
             return "draining"
-        if not self.admission.admit(job, session.number):
+        if not self.admission.admit(job, session.agent or session.number):
             counts = self.admission.counts
-            return f"all {counts.slots} slots are taken and {counts.queued} jobs wait"
+            if not counts.slots:
+                return f"no slots are offered: {self.manners.standing.limited.value}"
+            return f"this client's share of {counts.slots} slots and of the queue is taken, {counts.queued} jobs wait"
         self._idle.clear()
         self._load_changed()
         return None
 
     async def run_text(self, job: JobKey, order: Order, text: bytes, started: Callable[[], None]) -> Made:
         """Wait for a slot, then compile text."""
-        await self._turn(job, started)
-        driver = self._driver(order.offer)
-        made = await execute_text(order, driver, text, self.settings.workspace, self.settings.limits, self.settings.env)
-        self._still(driver)
-        self.jobs_done += 1
-        return made
+        settings = self.settings
+
+        async def execute() -> Made:
+            driver = self._driver(order.offer)
+            made = await execute_text(order, driver, text, settings.workspace, settings.limits, settings.env)
+            self._still(driver)
+            return made
+
+        return await self._run(job, started, execute)
 
     async def run_tree(
         self, job: JobKey, order: TreeOrder, tree: Rooted, files: EntrySet, started: Callable[[], None]
     ) -> Made:
         """Wait for a slot, then compile a source in its tree."""
-        driver = self._driver(order.offer)
+        driver, settings = self._driver(order.offer), self.settings
         self.sources.own_headers_agree(driver, order.offer.id, order.language, tree.root, files)
-        await self._turn(job, started)
-        self._still(driver)
-        made = await execute_tree(
-            order, driver, tree.root, self.settings.workspace, self.settings.limits, self.settings.env
-        )
-        self._still(driver)
+
+        async def execute() -> Made:
+            self._still(driver)
+            made = await execute_tree(order, driver, tree.root, settings.workspace, settings.limits, settings.env)
+            self._still(driver)
+            return made
+
+        return await self._run(job, started, execute)
+
+    async def _run(self, job: JobKey, started: Callable[[], None], execute: Callable[[], Awaitable[Made]]) -> Made:
+        """Run the compiler when it is the job's turn; if it ran short of memory beside others, once more alone."""
+        await self._turn(job, self.admission.ready)
+        started()
+        try:
+            made = await execute()
+        except OutOfMemory as error:
+            self.manners.used(error.peak_bytes)
+            _log.info("job ran out of memory job=%s peak=%d", job, error.peak_bytes)
+            if not self.admission.may_be_alone(job):
+                raise
+            await self._turn(job, self.admission.alone)
+            made = await execute()
         self.jobs_done += 1
+        self.manners.used(made.ended.peak_bytes)
+        self.manners.ran(made.ended.cpu_s, made.ended.wall_s)
         return made
 
-    async def _turn(self, job: JobKey, started: Callable[[], None]) -> None:
-        turn = self._turns[job] = asyncio.get_running_loop().create_future()
-        self._start(self.admission.ready(job))
+    async def _turn(self, job: JobKey, ask: Callable[[JobKey, float], Sequence[JobKey]]) -> None:
+        """Wait until ``job``, for which ``ask`` queues it, has a slot; :class:`NoSlot` when there are none any more."""
+        loop = asyncio.get_running_loop()
+        turn = self._turns[job] = loop.create_future()
         try:
-            await turn
+            self._start(ask(job, loop.time()))
+            self._send_away()
+            if not await turn:
+                raise NoSlot(f"no slots are offered: {self.manners.standing.limited.value}")
         finally:
             del self._turns[job]
-        started()
+
+    def _send_away(self) -> None:
+        """Without slots, those that wait for one had better wait elsewhere."""
+        for job in [] if self.admission.slots else self.admission.waiting():
+            turn = self._turns.get(job)
+            if turn is not None and not turn.done():
+                turn.set_result(False)
 
     def _driver(self, offer: Offer) -> bytes:
         for compiler in self._compilers:
@@ -189,7 +223,7 @@ class Worker:
 
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""
-        self._start(self.admission.leave(job))
+        self._start(self.admission.leave(job, asyncio.get_running_loop().time()))
         self.desk.room_made()
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
@@ -203,19 +237,31 @@ class Worker:
         for job in jobs:
             turn = self._turns.get(job)
             if turn is not None and not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
         self._load_changed()
 
     # --- what everybody is told -----------------------------------------------------------------
 
     def set_compilers(self, compilers: Sequence[Probed], generic: Mapping[str, CompilerId] | None = None) -> None:
-        """Replace the list of compilers, and what ``names.GENERIC`` are here, and tell the clients."""
+        """Replace the list of compilers, and what ``names.GENERIC`` are here, and tell the clients.
+
+        When one is another program under the same id, connections end: what clients have proved of the old one, and
+        jobs that they sent before they can know of the new one, must not be taken for it.
+        """
         self._generic = generic or {}
+        before = self._programs()
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
         self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
+        now = self._programs()
+        if any(now[known] != before[known] for known in now.keys() & before.keys()):
+            _log.info("a compiler was replaced by one of the same id: clients have to connect anew")
+            self.drop_clients("a compiler was replaced")
         message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
         for session in list(self.sessions):
             session.say(message)
+
+    def _programs(self) -> dict[CompilerId, object]:
+        return {compiler.offer.id: self._stamps[compiler.driver] for compiler in self._compilers}
 
     def set_peers(self, peers: Mapping[str, PeerInfo]) -> None:
         """Replace the list of other workers seen and tell the clients."""
@@ -224,23 +270,63 @@ class Worker:
             session.say(Peers(peers=tuple(self._peers.values())))
 
     def load(self) -> Load:
-        """Return how busy the worker is."""
-        counts = self.admission.counts
-        return Load(slots=counts.slots, running=counts.running, queued=counts.queued, draining=self.admission.draining)
+        """Return how busy the worker is, and all that is known of its machine."""
+        return full(
+            self.admission.counts,
+            self.manners.standing,
+            configured=self.settings.slots,
+            efficiency=self.manners.efficiency,
+            draining=self.admission.draining,
+        )
+
+    def notice(self, reading: Reading) -> None:
+        """The machine was looked at: offer as many slots as is right now, and tell if that is news."""
+        before = self.manners.standing
+        standing = self.manners.judge(reading, self.admission.counts.running)
+        if standing.slots != before.slots:
+            why = standing.limited.value or "it is free again"
+            _log.info("offers %d of %d slots: %s", standing.slots, self.settings.slots, why)
+        self._start(self.admission.resize(standing.slots, asyncio.get_running_loop().time()))
+        self._send_away()
+        if standing.slots:
+            self.desk.room_made()
+        else:
+            self.desk.turn_away()
 
     def _load_changed(self) -> None:
-        if self._load_timer is None and self.sessions:
-            self._load_timer = asyncio.get_running_loop().call_later(LOAD_INTERVAL_S, self._tell_load)
+        self._reports.changed(session.number for session in self.sessions)
+        self._plan_report()
 
-    def _tell_load(self) -> None:
+    def _plan_report(self) -> None:
+        loop = asyncio.get_running_loop()
+        at = self._reports.next_at(loop.time())
+        if self._load_timer is None and at is not None:
+            self._load_timer = loop.call_at(at, self._report)
+
+    def _report(self) -> None:
         self._load_timer = None
-        for session in list(self.sessions):
-            session.say(self.load())
+        clients = self.admission.clients
+        busy = {session.number for session in self.sessions if (session.agent or session.number) in clients}
+        due = set(self._reports.take(asyncio.get_running_loop().time(), busy))
+        self._tell_load([session for session in self.sessions if session.number in due])
+        self._plan_report()
+
+    def _tell_load(self, sessions: Sequence[Session]) -> None:
+        load, now = self.load(), asyncio.get_running_loop().time()
+        for session in [session for session in sessions if session.greeted]:
+            news = self._bulletins.setdefault(session.number, Bulletin()).news(load, now)
+            if news is not None:
+                session.say(news)
+
+    def resume(self) -> None:
+        """Take jobs again, after :meth:`drain`."""
+        self.admission.draining = False
+        self._load_changed()
 
     async def drain(self) -> None:
         """Take no new jobs; return when the running ones have ended and their results are on their way."""
         self.admission.draining = True
-        self._tell_load()
+        self._tell_load(list(self.sessions))
         self.desk.turn_away()
         await self._idle.wait()
         for session in list(self.sessions):
@@ -258,9 +344,14 @@ class Worker:
         self.desk.stop()
         if self._load_timer is not None:
             self._load_timer.cancel()
+            self._load_timer = None
+        self.drop_clients("the worker stops")
+
+    def drop_clients(self, why: str) -> None:
+        """End all connections, and with them their jobs."""
         for session in list(self.sessions):
             if session.link is not None:
-                session.link.lose(InfraError("the worker stops"))
+                session.link.lose(InfraError(why))
 
     # --- the door -------------------------------------------------------------------------------
 
@@ -293,6 +384,8 @@ class Worker:
     def forget(self, session: Session) -> None:
         """A client has gone."""
         self.sessions.discard(session)
+        self._bulletins.pop(session.number, None)
+        self._reports.forget(session.number)
         if not self.sessions:
             self._alone.set()
 
@@ -332,90 +425,3 @@ class _Visit(Session):
         """Cancel the jobs, then leave the list."""
         super().on_lost(cause)
         cast(Worker, self.host).forget(self)
-
-
-PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {
-    frames.MAGIC: Worker.open_native,
-    Token.DIST.value: Worker.open_stock,
-}
-
-
-class Doorman(asyncio.Protocol):
-    """Reads enough of a connection to know which protocol it speaks, and hands it over."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._transport: asyncio.Transport | None = None
-        self._seen = b""
-        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first bytes."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The visitor went without a word."""
-        self._timer.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over once four bytes are here."""
-        assert self._transport is not None
-        self._seen += data
-        if len(self._seen) < 4:
-            return
-        self._timer.cancel()
-        peer = self._transport.get_extra_info("peername")
-        row = PROTOCOLS.get(self._seen[:4])
-        if row is None or not peer:
-            _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
-            self._transport.abort()
-            return
-        own = self._transport.get_extra_info("sockname")
-        protocol = row(self._worker, str(peer[0]), str(own[0]))
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(self._seen)
-
-    def _give_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool, option: str = "--port") -> list[socket.socket]:
-    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families).
-
-    :class:`UserError` when that cannot be, telling ``option`` as the remedy.
-    """
-    wanted = list(hosts) or ["::", "0.0.0.0"]
-    try:
-        return _bind_all(port, wanted)
-    except OSError as error:
-        if port and any_port_will_do:
-            return _bind_all(0, wanted)
-        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with {option}") from error
-
-
-def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
-        for host in hosts:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-            )[0]
-            try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError:
-                continue  # a family that this kernel does not have
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(256)
-            sock.setblocking(False)
-            port = sock.getsockname()[1]
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets

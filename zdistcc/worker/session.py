@@ -49,7 +49,7 @@ from zdistcc.wire.messages import (
     sentence,
 )
 from zdistcc.worker.admission import JobKey
-from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made, Replaced
+from zdistcc.worker.execute import Escaped, Exceeded, Leaked, Made, OutOfMemory, Replaced
 from zdistcc.worker.inbox import Inbox
 from zdistcc.worker.sources import EntrySet, ForeignHeader, Sources
 from zdistcc.worker.vet import Order, TreeOrder, examine, examine_tree
@@ -67,6 +67,10 @@ _log = logging.getLogger("zdistcc.worker")
 
 class NotSupplied(InfraError):
     """The client did not send what its job needs."""
+
+
+class NoSlot(InfraError):
+    """The worker gives its slots back to the machine's owner."""
 
 
 class Host(Protocol):
@@ -114,12 +118,13 @@ class Session:
         self.number = number
         self.client = "?"
         self.link: Link | None = None
-        self._agent = ""
+        self.agent = ""
         self._doubted = False
+        self._knows_memory = False
         self._jobs: dict[int, _Job] = {}
         self._entries: list[Entry] = []
         self._sets: dict[int, EntrySet] = {}
-        self._greeted = False
+        self.greeted = False
         self._loop = asyncio.get_running_loop()
         self._hello_timer = self._loop.call_later(HELLO_TIMEOUT_S, self._no_hello)
 
@@ -134,7 +139,7 @@ class Session:
 
     def doubt(self, agent: str) -> None:
         """``agent`` has another connection: if this one is its too, find out soon whether it is still there."""
-        if agent == self._agent and self.link is not None:
+        if agent == self.agent and self.link is not None:
             self._doubted = True
             self.link.watch(WAITING)
 
@@ -145,7 +150,7 @@ class Session:
 
     def say(self, message: Message) -> None:
         """Say something about the worker as a whole (once the client has been greeted)."""
-        if self._greeted:
+        if self.greeted:
             self._send(message)
 
     # --- net.drive.Handler ----------------------------------------------------------------------
@@ -155,9 +160,10 @@ class Session:
         match message:
             case Hello():
                 self._hello_timer.cancel()
-                self.client, self._agent = printable(message.name), message.agent
-                self._greeted = True
-                self.host.came_back(self, self._agent)
+                self.client, self.agent = printable(message.name), message.agent
+                self._knows_memory = "memory" in message.features
+                self.greeted = True
+                self.host.came_back(self, self.agent)
                 for first in self.host.welcome():
                     self._send(first)
                 _log.info(
@@ -248,7 +254,7 @@ class Session:
         if files is None:
             raise RemoteProtocolError("the job names a set of files that was not declared")
         sources = self.host.sources
-        with sources.tree(self._agent, message.epoch) as tree:
+        with sources.tree(self.agent, message.epoch) as tree:
             await sources.materialise(tree, files, lambda digests: self._fetch(stream, job, digests))
             made = await self.host.run_tree(
                 (self.number, stream), order, tree, files, partial(self._tell_started, stream, job)
@@ -280,7 +286,7 @@ class Session:
                 self._answer(stream, job, made, begun)
             return
         except InfraError as error:
-            fate = refusal_for(error)
+            fate = refusal_for(error, knows_memory=self._knows_memory)
         except Exception:
             _log.exception("a bug: session=%d job=%d could not be done", self.number, stream)
             fate = Refuse(
@@ -363,9 +369,16 @@ def _entry_of(told: FileEntry | LinkEntry | DirectoryEntry) -> Entry:
             return Directory(path=told.path)
 
 
-def refusal_for(error: InfraError) -> Refuse:
-    """Return the refusal that says ``error`` to the client."""
+def refusal_for(error: InfraError, *, knows_memory: bool = True) -> Refuse:
+    """Return the refusal that says ``error`` to a client; ``knows_memory``: to one that knows that code."""
     match error:
+        case OutOfMemory():
+            code = RefusalCode.MEMORY if knows_memory else RefusalCode.INTERNAL
+            return Refuse(
+                code=code, sentence=sentence(str(error)), remedy="another worker, or this one with less to do"
+            )
+        case NoSlot():
+            return Refuse(code=RefusalCode.BUSY, sentence=sentence(str(error)), remedy="another worker")
         case Exceeded():
             return Refuse(
                 code=RefusalCode.LIMIT,

@@ -231,7 +231,7 @@ class Zdistcc:
         daemon = Path(sys.executable).parent / "zdistccd"
         if not daemon.exists():
             raise Unavailable(f"{daemon} is not installed")
-        daemons = [worker.spawn([daemon, "--slots", str(site.slots)]) for worker in site.workers]
+        daemons = [worker.spawn([daemon, "--no-polite", "--slots", str(site.slots)]) for worker in site.workers]
         for process in daemons:
             wait_until(lambda: " on port " in process.stderr, 60, "the worker serves")  # noqa: B023
         fidelity = "code" if self._mode == "preprocessed" and site.workload.debug else "exact"
