@@ -77,17 +77,15 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
+    numbers = {"port": port, "distcc_port": distcc_port, "slots": slots, "nice": nice}
     flags = {
-        "port": _text(port),
-        "distcc_port": _text(distcc_port),
-        "slots": _text(slots),
+        **{key: _text(number) for key, number in numbers.items()},
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
         "deny": tuple(deny or ()),
         "store": store,
         "store_size": store_size,
-        "nice": _text(nice),
         "polite": polite,
         "log": log,
         "discovery": discovery,

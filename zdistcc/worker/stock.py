@@ -183,6 +183,7 @@ class Visit(asyncio.Protocol):
         self._events: deque[Event] = deque()
         self._announced: JobAnnounced | None = None
         self._order: Order | TreeOrder | None = None
+        self._label = "?"
         self._waiting = False
         self._admitted = False
         self._paused = False
@@ -315,7 +316,7 @@ class Visit(asyncio.Protocol):
         if isinstance(order, Declined):
             self._decline(order.sentence, order.code)
             return
-        self._order = order
+        self._order, self._label = order.order, order.source.decode("utf-8", "replace")
         if not self.enter() and self._transport is not None:
             if self._desk.host.admission.draining or not self._desk.host.admission.counts.slots:
                 self.drop("no jobs are taken")
@@ -405,14 +406,6 @@ class Visit(asyncio.Protocol):
             ended.status, ended.cpu_s, ended.wall_s,
         )  # fmt: skip
         self._flush()
-
-    @property
-    def _label(self) -> str:
-        match self._order:
-            case Order(name=name) | TreeOrder(source=name):
-                return name.decode("utf-8", "replace")
-            case None:
-                return "?"
 
     def _without_our_paths(self, said: bytes) -> bytes:
         """Where compilers name temporary files, they are in a directory that the client has, too."""

@@ -30,6 +30,9 @@ from zdistcc.worker.names import Meant, Spellings, Unclear, find
 from zdistcc.worker.vet import Order, TreeOrder
 
 _DEPENDENCIES: Final = (b"-MD", b"-MMD")
+_TEXT_NAME: Final = b"preprocessed.i"
+"""GCC quotes lines of the file that the text names, if there is one: under the source's own name it would quote lines
+of the text, which are others.  Clang quotes what it reads, and records its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,15 @@ class Declined:
     code: int
 
 
-def translate(job: JobAnnounced, here: Spellings) -> Order | TreeOrder | Declined:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translated:
+    """What is to be done, and the client's name for what is compiled."""
+
+    order: Order | TreeOrder
+    source: bytes
+
+
+def translate(job: JobAnnounced, here: Spellings) -> Translated | Declined:
     """Return what is to be done for ``job``."""
     meant = find(job.args[0], job.args[1:], here)
     if isinstance(meant, Unclear):
@@ -53,9 +64,10 @@ def translate(job: JobAnnounced, here: Spellings) -> Order | TreeOrder | Decline
     if isinstance(inv, Undistributable):
         return _declined(inv.detail, inv.reason.text)
     try:
-        return _tree_order(inv, meant, job.cwd) if job.version is Version.PUMP else _text_order(inv, meant)
+        order = _tree_order(inv, meant, job.cwd) if job.version is Version.PUMP else _text_order(inv, meant)
     except ValueError:
         return _declined(inv.native[0], "native is the client's machine, not this one")
+    return order if isinstance(order, Declined) else Translated(order=order, source=inv.source)
 
 
 def _no_file(path: bytes) -> bytes | None:
@@ -99,7 +111,7 @@ def _text_order(inv: Invocation, meant: Meant) -> Order | Declined:
         args=args,
         language=inv.language.text.value.decode(),
         stage=Stage(inv.stage.name.lower()),
-        name=name,
+        name=_TEXT_NAME if inv.family is Family.GCC else name,
         env={},
     )
 
