@@ -284,7 +284,8 @@ def test_only_directories_that_the_compiler_searches_are_the_workers_own(tmp_pat
 
     async def main() -> None:
         async with shop(tmp_path / "jobs") as place:
-            fine = await talk(place, **pump(MAIN, HEADER, named(b"/usr/include"), named(b"/usr/local/include")))  # type: ignore[arg-type]
+            own = [named(b"/usr/include"), named(b"/usr/local/include"), named(b"/usr/lib/llvm-99/include")]
+            fine = await talk(place, **pump(MAIN, HEADER, *own))  # type: ignore[arg-type]
             assert answer(fine).status == 0
             for directory in (b"/etc", b"/usr", b"/usr/include/linux", b"/root"):
                 heard = await talk(place, **pump(MAIN, HEADER, named(directory)))  # type: ignore[arg-type]
@@ -538,3 +539,28 @@ def test_a_stock_client_that_is_interrupted_frees_its_slot(tmp_path: Path) -> No
                 process.wait()
 
     run(main())
+
+
+@pytest.mark.skipif(bool(stock.MISSING), reason=f"needs {', '.join(stock.MISSING)} (Debian: distcc, distcc-pump, gcc)")
+def test_an_include_server_that_has_met_several_compilers(tmp_path: Path) -> None:
+    """It names the directories of all.  Objects are the same to the last byte in version 3, with debug information too."""
+    where = project(tmp_path / "p")
+    commands = [f"{name} -O2 {debug} -c {source} -o {name}{debug}.o" for debug in ("-g", "-g3")
+                for name, source in (("gcc", "t.c"), ("g++", "t.cc"), ("clang", "t.c"), ("clang++", "t.cc"))]  # fmt: skip
+
+    async def main() -> list[int]:
+        async with shop(tmp_path / "jobs", compilers=[GCC, CLANG]) as place:
+            with stock.include_server(where) as address:
+                return [
+                    (await asyncio.to_thread(
+                        distcc, place.port, ",cpp,lzo", words.split(), where, INCLUDE_SERVER_PORT=address
+                    )).returncode
+                    for words in commands
+                ]  # fmt: skip
+
+    assert run(main()) == [0] * len(commands)
+    for words in commands:
+        made = where / words.split()[-1]
+        sent = made.read_bytes()
+        assert local(words.split(), where).returncode == 0
+        assert made.read_bytes() == sent, words

@@ -374,9 +374,11 @@ class Visit(asyncio.Protocol):
 
     async def _make_in_tree(self, order: TreeOrder) -> Made:
         tree = self._tree_there
-        if tree.names_system:
-            driver = self._desk.driver(order.offer)
-            tree.link_system(await self._desk.system_directories.of(order.offer.id, driver))
+        desk, allowed = self._desk, frozenset[bytes]()
+        for offer in (order.offer, *(known.offer for known in desk.host.spellings().compilers)):
+            if tree.names_more_than(allowed):
+                allowed |= await desk.system_directories.of(offer.id, desk.driver(offer))
+        tree.link_system(allowed)
         return await self._desk.host.run_tree(self._job, order, tree, _NO_FILES, lambda: None)
 
     def _leave(self) -> None:

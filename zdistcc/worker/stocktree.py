@@ -3,7 +3,8 @@
 Paths and links were judged by the protocol's core (``wire.distcc_tokens``): names are absolute and plain, none lies
 under a file or a link, no link leads out.  What is left to mind here: the working directory is made first, so that it
 is never reached through a link; an absolute target means the tree's root; a directory that is to be "the server's own"
-is linked only if this worker's compiler really searches it.
+is linked only if a compiler of this worker really searches it.  (A stock include server names the directories of all
+compilers that it has met, so the one that compiles is not the only one that counts.)
 
 Twins of equal content get different times: GCC takes files of equal size, time and content for one when it heeds
 ``#pragma once``.
@@ -89,21 +90,20 @@ class StockTree:
         self._system.append(path)
 
     def link_system(self, allowed: Collection[bytes]) -> None:
-        """Link what was named, if all of it is ``allowed``; else :class:`Unfit`."""
+        """Link what was named and is ``allowed``; :class:`Unfit` for anything else that is on this machine."""
         for path in self._system:
             if path not in allowed:
+                if not os.path.lexists(path):
+                    continue  # a compiler of the client that is not here has its headers there
                 shown = ascii(path[:200].decode("utf-8", "replace"))[1:-1]
-                raise Unfit(
-                    f"the compiler of this worker does not search {shown}, where the job has its system headers"
-                )
+                raise Unfit(f"no compiler of this worker searches {shown}, where the job has system headers")
             self._make_directory(os.path.dirname(path))
             with _trouble("a link of the job"):
                 os.symlink(path, self.root + path)
 
-    @property
-    def names_system(self) -> bool:
-        """Whether :meth:`link_system` has something to do."""
-        return bool(self._system)
+    def names_more_than(self, allowed: Collection[bytes]) -> bool:
+        """Whether something was named that is not ``allowed``."""
+        return any(path not in allowed for path in self._system)
 
     def remove(self) -> None:
         """Remove it, beside the event loop where there is one."""
