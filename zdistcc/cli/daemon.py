@@ -77,9 +77,8 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    numbers = {"port": port, "distcc_port": distcc_port, "slots": slots, "nice": nice}
     flags = {
-        **{key: _text(number) for key, number in numbers.items()},
+        **_texts(port=port, distcc_port=distcc_port, slots=slots, nice=nice),
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
@@ -104,8 +103,8 @@ def _say_ready(daemon: Daemon) -> None:
     )
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _texts(**numbers: int | None) -> dict[str, str | None]:
+    return {name: None if number is None else str(number) for name, number in numbers.items()}
 
 
 def build() -> typer.Typer:
