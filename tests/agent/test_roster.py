@@ -13,21 +13,28 @@ import pytest
 from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unused_port
 from tests.aio import pass_time, run, until
 from tests.schedule.test_scheduler import NEED
+from zdistcc.agent import reach as reach_module
 from zdistcc.agent import roster as roster_module
 from zdistcc.agent.journal import Journal
+from zdistcc.agent.reach import Reach
 from zdistcc.agent.roster import MAX_MEMORY_BYTES, MAX_SLOTS, MISSED_RETRY_S, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
+from zdistcc.net.ssh import Ssh
 from zdistcc.schedule.events import WorkerId
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Load, PeerInfo, Peers
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 
 
+def reach(path: Path) -> Reach:
+    return Reach(Ssh(program=("false",), env={}, sockets=path))
+
+
 @asynccontextmanager
 async def made(path: Path) -> AsyncIterator[Roster]:
     async with dispatcher() as dispatch:
-        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time))
+        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time), reach(path))
         try:
             yield roster
         finally:
@@ -204,7 +211,7 @@ def test_an_address_that_leads_elsewhere_is_not_taken_again(tmp_path: Path) -> N
 
 
 def test_a_mute_address_gives_way_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster_module, "GREETING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(reach_module, "GREETING_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         mute = FakeWorker(None, None)

@@ -22,6 +22,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
+_Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+]
+
+
 def command(
     context: typer.Context,
     port: Annotated[
@@ -63,9 +69,8 @@ def command(
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
-    ] = False,
+    stdio: _Stdio = False,
+    version: _Version = False,
 ) -> None:
     """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.
 
@@ -87,9 +92,15 @@ def command(
         "log": log,
         "discovery": discovery,
     }
+    settings = config.load(os.environ, flags)
+    if stdio:
+        from zdistcc.worker.stdio import serve
+
+        serve(settings, os.environ)
+        return
     from zdistcc.worker.main import run
 
-    run(config.load(os.environ, flags), os.environ, _say_ready)
+    run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:

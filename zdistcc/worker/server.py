@@ -47,6 +47,8 @@ LOAD_INTERVAL_S: Final = 0.1
 MAX_CLIENTS: Final = 512
 FEATURES: Final = ("headers",)
 """What this worker can do beyond the first protocol: compile shipped sources."""
+NO_ADDRESS: Final = ("ssh",)
+"""Where somebody is who comes by the private door: no network holds it, none denies it."""
 _log = logging.getLogger("zdistcc.worker")
 
 
@@ -378,10 +380,14 @@ PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = 
 
 
 class Doorman(asyncio.Protocol):
-    """Reads enough of a connection to know which protocol it speaks, and hands it over."""
+    """Reads enough of a connection to know which protocol it speaks, and hands it over.
 
-    def __init__(self, worker: Worker) -> None:
+    ``private``: whoever comes in here is the user, wherever ssh has brought them from.
+    """
+
+    def __init__(self, worker: Worker, *, private: bool = False) -> None:
         self._worker = worker
+        self._private = private
         self._transport: asyncio.Transport | None = None
         self._seen = b""
         self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
@@ -401,13 +407,13 @@ class Doorman(asyncio.Protocol):
         if len(self._seen) < 4:
             return
         self._timer.cancel()
-        peer = self._transport.get_extra_info("peername")
+        peer = NO_ADDRESS if self._private else self._transport.get_extra_info("peername")
         row = PROTOCOLS.get(self._seen[:4])
         if row is None or not peer:
             _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
             self._transport.abort()
             return
-        own = self._transport.get_extra_info("sockname")
+        own = NO_ADDRESS if self._private else self._transport.get_extra_info("sockname")
         protocol = row(self._worker, str(peer[0]), str(own[0]))
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
