@@ -43,9 +43,6 @@ def sshds(lan: Farm) -> Sshds:
 @pytest.fixture
 def farm(lan: Farm, sshds: Sshds) -> Iterator[Farm]:
     """The LAN with no agent yet, and none left."""
-    for name in TWO:
-        if name not in sshds.running:
-            sshds.start(name)
     lan.run([LAUNCHER, "stop"], lan.directory, check=False)
     wait_until(lambda: lan.ask_agent("stats") is None, 10, "no agent")
     yield lan
@@ -105,28 +102,31 @@ def test_two_hundred_jobs_through_one_connection_each(farm: Farm, sshds: Sshds) 
         assert host["ways"] == ["peer"]
 
 
-def test_an_sshd_that_is_killed_mid_build(farm: Farm, sshds: Sshds) -> None:
+def test_an_sshd_that_is_killed_mid_build(tmp_path: Path) -> None:
     """The build ends well, by the other worker and this machine; when sshd is back, so is the worker, by a new tunnel."""
-    env = tunnels(farm, sshds, *TWO)
-    compile_one(farm, env)
-    farm.wait_for_workers(*TWO)
-    here = project(farm, 60)
-    plain = build(farm, here, "gcc", {})
-    for path in here.glob("*.o"):
-        path.unlink()
-    with counted(farm) as jobs:
-        making = farm.spawn(["make", "-s", "-j6", "CC=zdistcc gcc"], here, env=env)
-        wait_until(lambda: len(list(here.glob("*.o"))) >= 10, 60, "some objects")
-        sshds.kill("w1")
-        assert making.wait(120) == 0, making.stderr
-    assert differing(made(here), plain) == []
-    assert jobs.remote + jobs.local == 60
-    assert jobs.workers["w2"] > 0
-    wait_until(lambda: not farm.hosts()["w1"]["usable"], 10, "w1 is lost")
-    assert farm.hosts()["w1"]["reason"]
-    sshds.start("w1")
-    wait_until(lambda: farm.hosts()["w1"]["usable"], 40, "w1 is back")
-    assert sshds.sessions("w1") == 1
+    with Farm(tmp_path, workers=2, started=0, env={"ZDISTCC_DISCOVERY": "0"}) as farm:
+        sshds = Sshds(farm, TWO)
+        sshds.start(*TWO)
+        env = tunnels(farm, sshds, *TWO)
+        compile_one(farm, env)
+        farm.wait_for_workers(*TWO)
+        here = project(farm, 60)
+        plain = build(farm, here, "gcc", {})
+        for path in here.glob("*.o"):
+            path.unlink()
+        with counted(farm) as jobs:
+            making = farm.spawn(["make", "-s", "-j6", "CC=zdistcc gcc"], here, env=env)
+            wait_until(lambda: len(list(here.glob("*.o"))) >= 10, 60, "some objects")
+            sshds.kill("w1")
+            assert making.wait(120) == 0, making.stderr
+        assert differing(made(here), plain) == []
+        assert jobs.remote + jobs.local == 60
+        assert jobs.workers["w2"] > 0
+        wait_until(lambda: not farm.hosts()["w1"]["usable"], 10, "w1 is lost")
+        assert farm.hosts()["w1"]["reason"]
+        sshds.start("w1")
+        wait_until(lambda: farm.hosts()["w1"]["usable"], 40, "w1 is back")
+        assert sshds.sessions("w1") == 1
 
 
 def test_an_ssh_that_is_killed(farm: Farm, sshds: Sshds) -> None:
