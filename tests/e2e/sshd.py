@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 from tests.e2e.farm import BIN, IMPOLITE, Farm
 from tests.lan.machine import Process
