@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +14,21 @@ from tests.e2e import sshd
 from tests.e2e.builds import counted, differing, empty, made
 from tests.e2e.farm import LAUNCHER, Farm, unavailable
 from tests.e2e.sshd import Sshds
+from tests.lan.lan import PROJECT
 from tests.lan.waiting import wait_until
 
 REASON = unavailable() or sshd.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 JOBS = 200
+STRANGER = """
+import socket
+door = socket.create_server(("", 3633))
+print("on", flush=True)
+while True:
+    door.accept()[0].send(b"220 hi")
+    print("met", flush=True)
+"""
 TWO = ("w1", "w2")
 UNIT = '#include "shared.h"\nint unit_{number}(int x) {{ return shared(x) * {number}; }}\n'
 MAKEFILE = """
@@ -234,3 +246,47 @@ def test_discovered_workers_by_ssh_only(tmp_path: Path) -> None:
         port = f":{3633:04X} "
         table = farm.client.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout
         assert port not in table.upper(), "a connection to a worker's port"
+
+
+@pytest.mark.skipif(shutil.which("distccd") is None, reason="there is no distccd here (apt-get install distcc)")
+@pytest.mark.parametrize("command", ["/usr/bin/distccd", ""], ids=["named", "found"])
+def test_stock_jobs_share_a_connection(farm: Farm, sshds: Sshds, command: str) -> None:
+    """One tunnel a job, as the protocol has it, and one connection for all of them."""
+    here = project(farm, 6)
+    sources = [f"u{number}.i" for number in range(6)]
+    for source in sources:
+        farm.run(["gcc", "-E", source.replace(".i", ".c"), "-o", source], here)
+        farm.run(["gcc", "-O2", "-c", source, "-o", f"plain-{source}.o"], here)
+    before = sshds.sessions("w2")
+    words = [farm.lan["w2"].ipv4, command, "/run/user/test", *shlex.split(sshds.program()), "--", *sources]
+    farm.run([sys.executable, "-m", "tests.e2e.stock_jobs", *words], here, env={"PYTHONPATH": str(PROJECT)})
+    for source in sources:
+        assert (here / source).with_suffix(".o").read_bytes() == (here / f"plain-{source}.o").read_bytes()
+    assert sshds.sessions("w2") == before + 1
+
+
+def test_a_machine_with_distccd_alone(farm: Farm, sshds: Sshds) -> None:
+    """It is seen what it is, not taken for a worker of ours."""
+    name = f"root@{farm.lan['w1'].ipv4}"
+    compile_one(farm, tunnels(farm, sshds, "w1", ZDISTCC_PEERS=f"{name}:/usr/bin/distccd"))
+    assert reason(farm, name) == f"{name} has distccd and no zdistccd"
+
+
+def test_a_stranger_on_the_port(farm: Farm, sshds: Sshds) -> None:
+    """Something of the system listens on our port and is no zdistccd: a worker is begun beside it."""
+    w2 = farm.lan["w2"]
+    for pid in w2.run(["sh", "-c", "cat /run/user/test/zdistcc/stdio-*.lock"]).stdout.split():
+        w2.run(["kill", pid])
+    wait_until(lambda: not any("--stdio" in words for words in w2.processes().values()), 20, "no worker is left")
+    stranger = w2.spawn([sys.executable, "-c", STRANGER])
+    try:
+        stranger.wait_for_output("on")
+        env = tunnels(farm, sshds, "w2")
+        compile_one(farm, env)
+        farm.wait_for_workers("w2")
+        compile_one(farm, env)
+        assert farm.stats()["jobs"]["remote"] > 0
+        assert "met" in stranger.stdout
+    finally:
+        stranger.kill()
+        stranger.wait()

@@ -33,6 +33,10 @@ class StockOnly(InfraError):
     """There is a distccd, and no zdistccd."""
 
 
+class NativeOnly(InfraError):
+    """There is a zdistccd, and no distccd."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
     """A connection that was made: to ``address``, or through ``tunnel``; ``place`` is how that is shown."""
@@ -75,6 +79,7 @@ class Reach:
         self._only_ssh = only_ssh
         self._user = user
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._shared: dict[SshHost, asyncio.Lock] = {}
 
     async def open(
         self, link: Link, name: str, addresses: Collection[Address], named: SshHost | None, patience_s: float
@@ -114,3 +119,19 @@ class Reach:
         if tunnel.early:
             link.data_received(tunnel.early)
         return Reached(place=f"ssh {host}", greeting_s=TUNNEL_GREETING_S, address=address, tunnel=tunnel)
+
+    async def open_stock(self, host: SshHost) -> Tunnel:
+        """Return a tunnel to a stock distccd, for one job: its protocol is all that stands on ``take()``.
+
+        The caller closes both.  All tunnels to one host share an ssh connection, which the first one makes.
+        """
+        async with self._turns, self._shared.setdefault(host, asyncio.Lock()):
+            tunnel = await self.ssh.open(host, stock=True, shared=True)
+        if tunnel.found is not Found.STOCK:
+            tunnel.close()
+            raise NativeOnly(f"{host} has zdistccd and no distccd")
+        return tunnel
+
+    async def close(self) -> None:
+        """End the ssh connections that were shared."""
+        await asyncio.gather(*(asyncio.to_thread(self.ssh.end_shared, host) for host in self._shared))
