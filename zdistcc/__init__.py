@@ -18,13 +18,14 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     schedule/      who does what, pure: events, decisions, scheduler, queue, policies*, fleet, health, snapshot
     discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), browse, advertise, mdns, interfaces,
                    remembered
-    net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
+    net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first), ssh
+                   (a child process that leads to another machine)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
                    shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
-                   dispatch, control, outputs, journal, history (the journal on disk)
+                   reach (TCP or ssh), dispatch, control, outputs, journal, history (the journal on disk)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
-                   depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
-                   bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
+                   door and stdio (clients through ssh), depfile (pure), vet (pure), admission (pure), access (pure),
+                   manners (how many slots; pure), bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
     ui/            pure rendering of what the agent answers: tables, builds (what there is to say of one), timeline,
