@@ -24,6 +24,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "local_slots": ("3", 3),
     "idle_exit": ("1.5", 1.5),
     "policy": ("list-order", "list-order"),
+    "summary": ("0", False),
     "log": ("DEBUG", "debug"),
     "runtime_dir": ("/run/x", "/run/x"),
     "cache_dir": ("/var/x", "/var/x"),
@@ -31,6 +32,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "slots": ("12", 12),
     "name": ("desk", "desk"),
     "allow": ("203.0.113.0/24", ("203.0.113.0/24",)),
+    "deny": ("203.0.113.0/24", ("203.0.113.0/24",)),
     "store": ("/srv/x", "/srv/x"),
     "store_size": ("512M", 512 << 20),
     "nice": ("0", 0),
@@ -57,6 +59,7 @@ BAD = {
     "local_slots": ("0", "use a whole number from 1 to 4096"),
     "idle_exit": ("0", "use a number from 1"),
     "policy": ("random", "use one of: least-completion, least-loaded, list-order"),
+    "summary": ("long", "use 1 or 0"),
     "log": ("loud", "use one of: debug, info, warning, error"),
     "port": ("65536", "use a whole number from 0 to 65535"),
     "slots": ("1.5", "use a whole number from 1 to 4096"),
@@ -68,7 +71,7 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "store", "ssh_user"}
+ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store", "ssh_user"}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 

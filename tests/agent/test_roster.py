@@ -10,31 +10,25 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.aio import pass_time, run, until
 from tests.schedule.test_scheduler import NEED
 from zdistcc.agent import reach as reach_module
 from zdistcc.agent import roster as roster_module
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.reach import Reach
 from zdistcc.agent.roster import MAX_MEMORY_BYTES, MAX_SLOTS, MISSED_RETRY_S, Roster, Way
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
-from zdistcc.net.ssh import Ssh
 from zdistcc.schedule.events import WorkerId
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Load, PeerInfo, Peers
 
 A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 
 
-def reach(path: Path) -> Reach:
-    return Reach(Ssh(program=("false",), env={}, sockets=path))
-
-
 @asynccontextmanager
 async def made(path: Path) -> AsyncIterator[Roster]:
     async with dispatcher() as dispatch:
-        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time), reach(path))
+        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time), unreached(path))
         try:
             yield roster
         finally:

@@ -28,7 +28,7 @@ from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
-from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
+from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, first_answer
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
@@ -67,6 +67,8 @@ _BLAME: Final = {
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
 }
+_NOT_TRIED: Final = (RefusalCode.BUSY, RefusalCode.DRAINING, RefusalCode.NO_COMPILER)
+"""Refusals of a trial that keep the job from being sent in any other way as well."""
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
     Reason.NO_COMPATIBLE_WORKER: ExitCode.NO_HOSTS,
@@ -196,6 +198,8 @@ class JobRun:
                 )
             except _Stays as stays:
                 return stays.here
+            if isinstance(end, CalledBack):
+                return Here(reason=Reason.STRAGGLER, detail=self._name(end.order))
             if isinstance(end, Lost):
                 placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
@@ -227,7 +231,8 @@ class JobRun:
                 self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
             if not isinstance(error, _Unfit):
-                self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
+                kind = "refused" if isinstance(error, Refused) else "failed"
+                self._farm.journal.note(kind, self._name(order), f"{record.file}: {error}")
             raise
 
     def _write_down(self, answer: Answer, mode: str, worker: str) -> None:
@@ -332,7 +337,7 @@ class JobRun:
             try:
                 answer = await send_tree(self._farm.shelf, remote, grant, trial_plan, bundle)
             except (Refused, Stale) as error:
-                if isinstance(error, Refused) and error.refusal.code in (RefusalCode.BUSY, RefusalCode.DRAINING):
+                if isinstance(error, Refused) and error.refusal.code in _NOT_TRIED:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None

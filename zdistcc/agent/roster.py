@@ -55,6 +55,8 @@ TUNNEL_RETRIES: Final = 4
 """A look through ssh is as dear as that many others."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
+MISSED_IDLE_RETRY_S: Final = 5.0
+"""The same while nobody wants anything: what people are shown should not be long out of date."""
 MISSED_TIMEOUT_S: Final = 1.0
 """How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
 MISSED_S: Final = 600.0
@@ -313,7 +315,8 @@ class Roster:
                     await lost.wait()
                 except InfraError as error:
                     if entry.trouble != str(error):
-                        self._journal.note("unreachable", entry.name, str(error))
+                        kind = "refused" if isinstance(error, NotServed) else "unreachable"
+                        self._journal.note(kind, entry.name, str(error))
                     entry.trouble = str(error)
                     level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
@@ -330,9 +333,9 @@ class Roster:
                     retry, entry.lost_at = LONGEST_RETRY_S, None
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    missed = self._is_missed(entry) and self._dispatcher.busy
                     by_ssh = TUNNEL_RETRIES if entry.ssh is not None else 1
-                    await self._pause(entry, by_ssh * self._missed_retry_s() if missed else retry)
+                    missed = self._is_missed(entry)
+                    await self._pause(entry, by_ssh * self._missed_retry_s(retry) if missed else retry)
                     retry = min(max(LONGEST_RETRY_S, retry), 2 * retry)
         finally:
             self._disconnect(entry)
@@ -346,9 +349,10 @@ class Roster:
         lost_at = None if entry.left else entry.lost_at
         return lost_at is not None and self._loop.time() - lost_at < MISSED_S
 
-    def _missed_retry_s(self) -> float:
+    def _missed_retry_s(self, retry: float) -> float:
         missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
-        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
+        pause = MISSED_RETRY_S if self._dispatcher.busy else min(retry, MISSED_IDLE_RETRY_S)
+        return pause * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
 
     def _look_for_the_missed(self) -> None:
         """A first job wants a worker: see now whether those that were lost are back."""
@@ -446,7 +450,10 @@ class Roster:
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
             _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
-            self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
+            if fault and not entry.left:
+                self._journal.note("lost", entry.name, entry.trouble)
+            else:
+                self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
         if entry.reached is not None:
