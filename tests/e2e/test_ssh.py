@@ -20,6 +20,8 @@ from tests.lan.waiting import wait_until
 REASON = unavailable() or sshd.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
+ALONE = {"ZDISTCC_DISCOVERY": "0", "ZDISTCC_POLICY": "least-loaded"}
+"""Nobody is found, and no job stays here because this machine is quicker."""
 JOBS = 200
 STRANGER = """
 import socket
@@ -41,7 +43,7 @@ all: $(OBJECTS)
 
 @pytest.fixture(scope="module")
 def lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with Farm(tmp_path_factory.mktemp("farm"), workers=2, started=0, env={"ZDISTCC_DISCOVERY": "0"}) as farm:
+    with Farm(tmp_path_factory.mktemp("farm"), workers=2, started=0, env=ALONE) as farm:
         yield farm
 
 
@@ -116,7 +118,7 @@ def test_two_hundred_jobs_through_one_connection_each(farm: Farm, sshds: Sshds) 
 
 def test_an_sshd_that_is_killed_mid_build(tmp_path: Path) -> None:
     """The build ends well, by the other worker and this machine; when sshd is back, so is the worker, by a new tunnel."""
-    with Farm(tmp_path, workers=2, started=0, env={"ZDISTCC_DISCOVERY": "0"}) as farm:
+    with Farm(tmp_path, workers=2, started=0, env=ALONE) as farm:
         sshds = Sshds(farm, TWO)
         sshds.start(*TWO)
         env = tunnels(farm, sshds, *TWO)
@@ -229,7 +231,7 @@ def test_a_daemon_that_is_found_by_its_port(farm: Farm, sshds: Sshds) -> None:
 
 
 def test_discovered_workers_by_ssh_only(tmp_path: Path) -> None:
-    with Farm(tmp_path, workers=2) as farm:
+    with Farm(tmp_path, workers=2, env={"ZDISTCC_POLICY": "least-loaded"}) as farm:
         sshds = Sshds(farm, TWO)
         sshds.start(*TWO)
         env = {"ZDISTCC_REACH": "ssh", "ZDISTCC_SSH": sshds.program(), "ZDISTCC_SSH_USER": "root"}

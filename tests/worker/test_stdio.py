@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from tests.aio import run
 from zdistcc import paths
+from zdistcc.config import Config
 from zdistcc.wire import frames
 from zdistcc.worker import door
+from zdistcc.worker import main as main_module
+from zdistcc.worker.main import Daemon
 from zdistcc.worker.stdio import _introduce, listening_ports
 
 HEADING = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -105,3 +110,23 @@ def test_a_native_client_takes_no_other_answer(said: bytes, answer: bytes, taken
             os.dup2(saved, 0)
             for handle in (silent, keep, saved):
                 os.close(handle)
+
+
+def test_a_worker_that_was_begun_for_clients_leaves_without_them(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has neither a port nor an announcement, and gives up the store."""
+    monkeypatch.setattr(main_module, "LINGER_S", 0.0)
+    opened = door.claim(env)
+    assert opened is not None
+    config = Config(store=str(tmp_path / "store"), cache_dir=str(tmp_path / "cache"))
+
+    async def main() -> None:
+        daemon = Daemon(config, {**env, "PATH": "/nowhere"}, opened, private=True)
+        async with asyncio.timeout(60):
+            await daemon.run(lambda daemon: None)
+        assert daemon.port == 0
+        Daemon(config, env)._blobs.close()
+
+    run(main())
+    opened.close()

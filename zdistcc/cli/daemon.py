@@ -22,6 +22,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")]
+_Deny = Annotated[
+    list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
+]
 _Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
 _Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
@@ -36,9 +40,7 @@ def command(
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")
-    ] = None,
+    name: _Name = None,
     interface: Annotated[
         list[str] | None,
         typer.Option(metavar="INTERFACE", help="Network interface (name or address) to use; may be repeated."),
@@ -49,9 +51,7 @@ def command(
             metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
         ),
     ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
-    ] = None,
+    deny: _Deny = None,
     store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
     store_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much to keep of clients' files. Default: 10G.")
