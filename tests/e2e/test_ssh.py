@@ -112,7 +112,7 @@ def test_two_hundred_jobs_through_one_connection_each(farm: Farm, sshds: Sshds) 
         listening = farm.lan[name].run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout
         assert f":{3633:04X}" not in listening
     for name, host in farm.hosts().items():
-        assert host["address"] == f"ssh root@{farm.lan[name].ipv4}"
+        assert (host["address"], host["reach"]) == (f"ssh root@{farm.lan[name].ipv4}", "ssh")
         assert host["ways"] == ["peer"]
 
 
@@ -201,6 +201,18 @@ def test_a_shell_that_talks(farm: Farm, sshds: Sshds) -> None:
     farm.wait_for_workers("w1")
     assert farm.stats()["jobs"]["remote"] == 1
     (farm.lan["w1"].home / ".bashrc").unlink()
+
+
+def test_what_the_other_end_complains_of(farm: Farm, sshds: Sshds) -> None:
+    shell = farm.lan["w1"].home / ".bashrc"
+    shell.write_text("export ZDISTCC_RUNTIME_DIR=/tmp/open; mkdir -p -m 755 /tmp/open\n")
+    name = f"root@{farm.lan['w1'].ipv4}"
+    env = tunnels(farm, sshds, "w1")
+    compile_one(farm, env)
+    assert "/tmp/open is open to others: it must belong to you alone" in reason(farm, name)
+    said = farm.run([LAUNCHER, "doctor"], farm.directory, env=env, check=False).stdout
+    assert f"worker {name}: not reached through ssh: zdistccd: /tmp/open is open to others" in said
+    shell.unlink()
 
 
 def test_one_worker_for_the_network_and_for_ssh(farm: Farm, sshds: Sshds) -> None:

@@ -126,12 +126,17 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "usable": usable,
         "reason": reason,
         "address": entry.reached.place if entry.reached and entry.connected else None,
+        "reach": "ssh" if _through_ssh(entry) else "tcp",
         "ways": sorted(way.value for way in entry.ways),
         "leases": len(view.leases) if view else 0,
         "round_trip_ms": round(remote.link.round_trip_s * 1000, 2) if remote and remote.link.round_trip_s else None,
         "bytes": {"sent": sent, "received": received},
         "clock_skew_s": None if entry.clock_skew_s is None else round(entry.clock_skew_s, 1),
     }
+
+
+def _through_ssh(entry: Entry) -> bool:
+    return entry.ssh is not None or (entry.reached is not None and entry.reached.tunnel is not None)
 
 
 def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
