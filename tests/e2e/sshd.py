@@ -53,9 +53,10 @@ class Sshds:
         self.directory = farm.directory / "ssh"
         self.directory.mkdir(mode=0o700)
         self.running: dict[str, Process] = {}
-        for name in ("client", "stranger", *names):
+        for name in ("client", "guest", "stranger", *names):
             self._make_key(name)
-        (self.directory / "authorized").write_text((self.directory / "client.pub").read_text())
+        client, guest = ((self.directory / f"{key}.pub").read_text() for key in ("client", "guest"))
+        (self.directory / "authorized").write_text(f'{client}restrict,command="zdistccd --stdio" {guest}')
         self._known = self.directory / "known"
         self.know(*names)
         for name in names:

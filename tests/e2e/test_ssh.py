@@ -174,6 +174,15 @@ def test_a_key_that_is_not_known_there(farm: Farm, sshds: Sshds) -> None:
     assert farm.stats()["jobs"] == {"remote": 0, "local": 1, "failed": 0}
 
 
+def test_a_key_that_is_good_for_one_command(farm: Farm, sshds: Sshds) -> None:
+    """As the manual writes it into authorized_keys: whatever is asked for, zdistccd --stdio runs."""
+    env = tunnels(farm, sshds, "w1", ZDISTCC_SSH=sshds.program("guest"))
+    compile_one(farm, env)
+    farm.wait_for_workers("w1")
+    compile_one(farm, env)
+    assert farm.stats()["jobs"]["remote"] > 0
+
+
 def test_a_machine_whose_key_is_not_known_here(farm: Farm, sshds: Sshds) -> None:
     sshds.know("w2")
     try:
