@@ -25,7 +25,7 @@ The map of the house (one line a room; * = a table that a contributor adds a row
                    reach (TCP or ssh), dispatch, control, outputs, journal, history (the journal on disk), tally,
                    tallies (count jobs), snapshot (what others see of it all)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
-                   door and stdio (clients through ssh), depfile (pure), vet (pure), admission (pure), access (pure),
+                   postern and stdio (clients through ssh), depfile (pure), vet (pure), admission (pure), access (pure),
                    manners (how many slots; pure), bulletin (what is told of them; pure), reports (to whom, and when;
                    pure), machine (reads /proc and /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)

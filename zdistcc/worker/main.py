@@ -35,9 +35,9 @@ from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire import frames
 from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
-from zdistcc.worker.door import Door, claim
 from zdistcc.worker.execute import sweep
 from zdistcc.worker.machine import Machine, slept_s
+from zdistcc.worker.postern import Door, claim
 from zdistcc.worker.server import Doorman, Settings, Worker, bind
 from zdistcc.worker.showing import Showing
 from zdistcc.worker.sleep import Unavailable, mind_sleep
