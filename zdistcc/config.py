@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,16 @@ def _flag(raw: str) -> bool:
 
 def _words(raw: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in raw.split(",") if word.strip())
+
+
+def _command(raw: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(raw))
+    except ValueError as error:
+        raise ValueError(f"write a command as for a shell: {error}") from None
+    if not words:
+        raise ValueError("name a program")
+    return words
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -166,7 +177,29 @@ KEYS: Final = (
         parse=_words,
         default=(),
         help="More workers, as host[:port],…, for networks where multicast does not pass. They tell of the workers "
-        "that they see.",
+        "that they see. user@host[:command] is reached through ssh.",
+    ),
+    Key(
+        name="reach",
+        scope=Scope.AGENT,
+        parse=_choice("tcp", "ssh"),
+        default="tcp",
+        help="How workers are reached that were discovered or named without a user: directly, or only through ssh.",
+    ),
+    Key(
+        name="ssh",
+        scope=Scope.AGENT,
+        parse=_command,
+        default=None,
+        help="The program that reaches workers named user@host, with options as in a shell. Default: DISTCC_SSH, else "
+        "ssh.",
+    ),
+    Key(
+        name="ssh_user",
+        scope=Scope.AGENT,
+        parse=_text,
+        default="",
+        help="With reach = ssh: the user's name on the workers. Default: what ssh's configuration says.",
     ),
     Key(
         name="discovery",
@@ -348,6 +381,9 @@ class Config:
     mode: str = "headers"
     compatibility: str = "same-version"
     peers: tuple[str, ...] = ()
+    reach: str = "tcp"
+    ssh: tuple[str, ...] | None = None
+    ssh_user: str = ""
     discovery: bool = True
     interface: tuple[str, ...] = ()
     local_slots: int | None = None

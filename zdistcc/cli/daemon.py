@@ -22,6 +22,16 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")]
+_Deny = Annotated[
+    list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
+]
+_Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
+_Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+]
+
+
 def command(
     context: typer.Context,
     port: Annotated[
@@ -34,9 +44,7 @@ def command(
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")
-    ] = None,
+    name: _Name = None,
     interface: Annotated[
         list[str] | None,
         typer.Option(metavar="INTERFACE", help="Network interface (name or address) to use; may be repeated."),
@@ -47,9 +55,7 @@ def command(
             metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
         ),
     ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
-    ] = None,
+    deny: _Deny = None,
     store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
     store_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much to keep of clients' files. Default: 10G.")
@@ -67,9 +73,8 @@ def command(
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
-    ] = False,
+    stdio: _Stdio = False,
+    version: _Version = False,
 ) -> None:
     """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.
 
@@ -89,9 +94,15 @@ def command(
         "log": log,
         "discovery": discovery,
     }
+    settings = config.load(os.environ, flags)
+    if stdio:
+        from zdistcc.worker.stdio import serve
+
+        serve(settings, os.environ)
+        return
     from zdistcc.worker.main import run
 
-    run(config.load(os.environ, flags), os.environ, _say_ready)
+    run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:

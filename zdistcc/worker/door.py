@@ -17,7 +17,7 @@ from typing import Final, cast
 from zdistcc.errors import UserError
 from zdistcc.wire import frames
 from zdistcc.wire.distcc_tokens import Token
-from zdistcc.worker.server import Worker
+from zdistcc.worker.server import NO_ADDRESS, Worker
 
 FIRST_BYTES_TIMEOUT_S: Final = 5.0
 _log = logging.getLogger("zdistcc.worker")
@@ -29,10 +29,14 @@ PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = 
 
 
 class Doorman(asyncio.Protocol):
-    """Reads enough of a connection to know which protocol it speaks, and hands it over."""
+    """Reads enough of a connection to know which protocol it speaks, and hands it over.
 
-    def __init__(self, worker: Worker) -> None:
+    ``private``: whoever comes in here is the user, wherever ssh has brought them from.
+    """
+
+    def __init__(self, worker: Worker, *, private: bool = False) -> None:
         self._worker = worker
+        self._private = private
         self._transport: asyncio.Transport | None = None
         self._seen = b""
         self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
@@ -52,13 +56,13 @@ class Doorman(asyncio.Protocol):
         if len(self._seen) < 4:
             return
         self._timer.cancel()
-        peer = self._transport.get_extra_info("peername")
+        peer = NO_ADDRESS if self._private else self._transport.get_extra_info("peername")
         row = PROTOCOLS.get(self._seen[:4])
         if row is None or not peer:
             _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
             self._transport.abort()
             return
-        own = self._transport.get_extra_info("sockname")
+        own = NO_ADDRESS if self._private else self._transport.get_extra_info("sockname")
         protocol = row(self._worker, str(peer[0]), str(own[0]))
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)

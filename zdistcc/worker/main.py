@@ -39,6 +39,7 @@ from zdistcc.worker import access
 from zdistcc.worker.door import Doorman, bind
 from zdistcc.worker.execute import sweep
 from zdistcc.worker.machine import Machine, slept_s
+from zdistcc.worker.postern import Door, claim
 from zdistcc.worker.server import Settings, Worker
 from zdistcc.worker.showing import Showing
 from zdistcc.worker.sleep import Unavailable, mind_sleep
@@ -49,6 +50,8 @@ COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
 MACHINE_INTERVAL_S: Final = 1.0
 """How often the machine is looked at (some files of /proc and /sys, half a millisecond)."""
+LINGER_S: Final = 20.0
+"""How long a worker that --stdio began waits for the next client; agents look for a lost worker more often."""
 NAP_S: Final = 2.0
 BEDTIME_S: Final = 3.0
 """How long running jobs may go on when the machine is to sleep; logind waits 5 s, of which announcing takes some."""
@@ -141,10 +144,14 @@ def gnu_host() -> str:
 
 
 class Daemon:
-    """One running worker."""
+    """One running worker.  ``private``: it has only that door, and leaves when it has been alone for a while."""
 
-    def __init__(self, config: Config, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, env: Mapping[str, str], door: Door | None = None, *, private: bool = False
+    ) -> None:
         self.config = config
+        self._door = door
+        self._private = private
         settings = settings_of(config, env)
         self._blobs = BlobStore(settings.workspace.parent / "sources", config.store_size)
         sweep(settings.workspace)  # not before the store is ours
@@ -171,17 +178,16 @@ class Daemon:
             loop.add_signal_handler(number, self._signalled)
         chosen = nics.choose(self.config.interface)
         await self._look_for_compilers()
-        sockets = bind(self.config.port, self._hosts(chosen), any_port_will_do=self.config.port == DEFAULT_PORT)
-        self.port = sockets[0].getsockname()[1]
-        sockets += self._bind_for_distcc(chosen)
-        servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
+        servers = await self._listen(chosen)
         async with self._announced(chosen) as advertiser:
             self._advertiser = advertiser
             self.worker.notice(await asyncio.to_thread(self._machine.read))
             ready(self)
             if showing is not None:
                 showing.begin()
-            duties = (self._keep_compilers_fresh(), self._mind_machine(), self._mind_sleep())
+            duties = [self._keep_compilers_fresh(), self._mind_machine(), self._mind_sleep()]
+            if self._private:
+                duties.append(self._mind_company())
             tasks = [asyncio.ensure_future(duty) for duty in duties]
             await self._leaving.wait()
             if showing is not None:
@@ -213,6 +219,20 @@ class Daemon:
         self.distcc_port = wanted if sockets else self.port
         return sockets
 
+    async def _listen(self, chosen: tuple[nics.Interface, ...]) -> list[asyncio.Server]:
+        """Take connections on the port and at the private door, as far as there are these."""
+        loop = asyncio.get_running_loop()
+        servers = []
+        if not self._private:
+            sockets = bind(self.config.port, self._hosts(chosen), any_port_will_do=self.config.port == DEFAULT_PORT)
+            self.port = sockets[0].getsockname()[1]
+            sockets += self._bind_for_distcc(chosen)
+            servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
+        if self._door is not None:
+            listener = self._door.listener
+            servers.append(await loop.create_unix_server(lambda: Doorman(self.worker, private=True), sock=listener))
+        return servers
+
     def _hosts(self, chosen: tuple[nics.Interface, ...]) -> list[str]:
         if not self.config.interface:
             return []
@@ -227,7 +247,7 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _announced(self, chosen: tuple[nics.Interface, ...]):  # type: ignore[no-untyped-def]
         """Announce and browse while the body runs; yields the advertiser, or ``None`` where there is no mDNS."""
-        if not self.config.discovery:
+        if not self.config.discovery or self._private:
             yield None
             return
         try:
@@ -324,6 +344,17 @@ class Daemon:
             except Exception:
                 _log.exception("a bug: the machine could not be looked at; the slots stay as they were")
 
+    async def _mind_company(self) -> None:
+        """Leave when there has been no client for a while."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while loop.time() - last < LINGER_S:
+            await asyncio.sleep(MACHINE_INTERVAL_S)
+            if self.worker.sessions:
+                last = loop.time()
+        _log.info("no client for %g s", LINGER_S)
+        self._leaving.set()
+
     async def _mind_sleep(self) -> None:
         """Where logind tells of sleep, give the jobs back before."""
         try:
@@ -369,8 +400,16 @@ class Daemon:
         draining.cancel()
 
 
-def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
-    """Run a worker until it is told to leave; :class:`UserError` when it cannot start."""
+def run(
+    config: Config,
+    env: Mapping[str, str],
+    ready: Callable[[Daemon], None] = lambda daemon: None,
+    own: Door | None = None,
+) -> None:
+    """Run a worker until it is told to leave; :class:`UserError` when it cannot start.
+
+    ``own``: the door for which it was begun, and its only one.
+    """
     line = logs.begin(config.log, env)
     raise_descriptor_limit()
     with contextlib.suppress(ImportError):
@@ -378,12 +417,18 @@ def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] 
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
+    door = own or claim(env)
+
     async def main() -> None:
-        daemon = Daemon(config, env)
+        daemon = Daemon(config, env, door, private=own is not None)
         showing = Showing(daemon.worker, line, env)
         try:
             await daemon.run(ready, showing)
         finally:
             showing.close()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        if door is not None:
+            door.close()

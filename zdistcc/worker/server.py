@@ -44,6 +44,8 @@ MAX_COMPILERS: Final = 256
 MAX_CLIENTS: Final = 512
 FEATURES: Final = ("headers",)
 """What this worker can do beyond the first protocol: compile shipped sources."""
+NO_ADDRESS: Final = ("ssh",)
+"""Where somebody is who comes by the private door: no network holds it, none denies it."""
 _log = logging.getLogger("zdistcc.worker")
 
 
