@@ -29,9 +29,11 @@ GOOD: dict[str, tuple[str, Any]] = {
     "runtime_dir": ("/run/x", "/run/x"),
     "cache_dir": ("/var/x", "/var/x"),
     "port": ("0", 0),
+    "distcc_port": ("0", 0),
     "slots": ("12", 12),
     "name": ("desk", "desk"),
     "allow": ("203.0.113.0/24", ("203.0.113.0/24",)),
+    "deny": ("203.0.113.0/24", ("203.0.113.0/24",)),
     "store": ("/srv/x", "/srv/x"),
     "store_size": ("512M", 512 << 20),
     "nice": ("0", 0),
@@ -40,6 +42,9 @@ GOOD: dict[str, tuple[str, Any]] = {
     "job_seconds": ("30", 30.0),
     "job_memory": ("2G", 2 << 30),
     "job_output": ("64MiB", 64 << 20),
+    "reach": ("ssh", "ssh"),
+    "ssh": ("ssh -F '/my keys'", ("ssh", "-F", "/my keys")),
+    "ssh_user": ("root", "root"),
 }
 """For every key a text that is not its default, and what it means."""
 
@@ -49,6 +54,8 @@ BAD = {
     "fidelity": ("most", "use one of: exact, code"),
     "mode": ("text", "use one of: headers, preprocessed"),
     "compatibility": ("same", "use one of: exact, same-version, same-major"),
+    "reach": ("pigeon", "use one of: tcp, ssh"),
+    "ssh": ("ssh '", "write a command as for a shell"),
     "discovery": ("mdns", "use 1 or 0"),
     "local_slots": ("0", "use a whole number from 1 to 4096"),
     "idle_exit": ("0", "use a number from 1"),
@@ -56,6 +63,7 @@ BAD = {
     "summary": ("long", "use 1 or 0"),
     "log": ("loud", "use one of: debug, info, warning, error"),
     "port": ("65536", "use a whole number from 0 to 65535"),
+    "distcc_port": ("-1", "use a whole number from 0 to 65535"),
     "slots": ("1.5", "use a whole number from 1 to 4096"),
     "store_size": ("all", "use a number of bytes, as 512M or 10G"),
     "nice": ("-1", "use a whole number from 0 to 19"),
@@ -65,7 +73,7 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "store"}
+ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store", "ssh_user"}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.agent.fakes import dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.agent.test_roster import A, B, ad
 from tests.aio import pass_time, run, until
 from zdistcc.agent import snapshot
@@ -68,7 +68,7 @@ class Parts:
 async def made(path: Path) -> AsyncIterator[Parts]:
     async with dispatcher() as dispatch:
         journal, stats = Journal(asyncio.get_running_loop().time), Stats()
-        roster = Roster(dispatch, path / "workers.json", journal)
+        roster = Roster(dispatch, path / "workers.json", journal, unreached(path))
         try:
             yield Parts(dispatch, roster, journal, Lookout(dispatch, roster, journal, stats), stats)
         finally:

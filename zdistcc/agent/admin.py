@@ -105,11 +105,12 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         for known in (ad.compilers if ad else ())
     ]
     remote = entry.remote
+    address = entry.address or min(entry.addresses, default=None)
     return {
         "name": entry.name,
         "id": entry.id,
-        "addresses": sorted(address.host for address in entry.addresses),
-        "port": (entry.address or min(entry.addresses)).port,
+        "addresses": sorted(address.host for address in entry.addresses) or [entry.ssh.host if entry.ssh else ""],
+        "port": address.port if address else 0,
         "protocol": frames.PROTOCOL_VERSION if greeting else (ad.protocol if ad else None),
         "version": printable(greeting.version if greeting else ad.version if ad else ""),
         "state": _state(entry, view, usable),
@@ -124,13 +125,18 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "compilers": compilers,
         "usable": usable,
         "reason": reason,
-        "address": str(entry.address) if entry.address and entry.connected else None,
+        "address": entry.reached.place if entry.reached and entry.connected else None,
+        "reach": "ssh" if _through_ssh(entry) else "tcp",
         "ways": sorted(way.value for way in entry.ways),
         "leases": len(view.leases) if view else 0,
         "round_trip_ms": round(remote.link.round_trip_s * 1000, 2) if remote and remote.link.round_trip_s else None,
         "bytes": {"sent": sent, "received": received},
         "clock_skew_s": None if entry.clock_skew_s is None else round(entry.clock_skew_s, 1),
     }
+
+
+def _through_ssh(entry: Entry) -> bool:
+    return entry.ssh is not None or (entry.reached is not None and entry.reached.tunnel is not None)
 
 
 def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:

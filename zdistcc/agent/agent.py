@@ -29,6 +29,7 @@ from zdistcc.agent.job import Done, Here, Outcome
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
+from zdistcc.agent.reach import Reach, ssh_of
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
@@ -77,7 +78,10 @@ class Agent:
         self.canaries = Canaries(cache / "canary", self._env)
         policy = POLICIES[settings.policy]
         self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
-        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
+        reach = Reach(
+            ssh_of(settings, env, paths.runtime_dir(env)), only_ssh=settings.reach == "ssh", user=settings.ssh_user
+        )
+        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal, reach)
         self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()

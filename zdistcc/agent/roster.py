@@ -1,8 +1,9 @@
 """The roster: every worker this agent has heard of, by whatever way, and one connection to each.
 
-Ways: announcements (mDNS), ``ZDISTCC_PEERS``, what workers tell of other workers, and what was seen in earlier
-lives (a cache file).  A worker's identity is the id in its greeting or announcement: however many addresses and ways
-lead to it, it is one entry with one connection.  Its addresses are raced; the one that answers is kept.
+Ways: announcements (mDNS), ``ZDISTCC_PEERS`` (``user@host`` there leads through ssh), what workers tell of other
+workers, and what was seen in earlier lives (a cache file).  A worker's identity is the id in its greeting or
+announcement: however many addresses and ways lead to it, it is one entry with one connection.  Its addresses are raced;
+the one that answers is kept.
 
 A worker that was lost is looked for again: often while jobs want workers, because it may be back any moment and an
 announcement that says nothing new is not heard of; less and less often while nobody does.
@@ -28,25 +29,30 @@ from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.journal import Journal
+from zdistcc.agent.reach import Reach, Reached, StockOnly, ssh_host
 from zdistcc.agent.remote import NotServed, Remote
-from zdistcc.discovery import remembered
+from zdistcc.discovery import hostspec, remembered
 from zdistcc.discovery.advert import WorkerAd, printable
 from zdistcc.discovery.remembered import Remembered
-from zdistcc.errors import InfraError
-from zdistcc.net.drive import WAITING
-from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, connect, parse_address
+from zdistcc.errors import InfraError, UserError
+from zdistcc.net.drive import WAITING, LinkLost
+from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, parse_address
+from zdistcc.net.ssh import SshDenied, SshHost
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.sources.model import Closure
 from zdistcc.toolchain.identity import CompilerId, Family, Offer
 from zdistcc.wire.messages import CompilerInfo, Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 
 DEFAULT_PORT: Final = 3633
-GREETING_TIMEOUT_S: Final = 2.0
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
+DENIED_RETRY_S: Final = 300.0
+"""Of a machine whose sshd does not let us in: programs that watch for attacks shut out who tries every minute."""
 MISSED_RETRY_S: Final = 0.5
 """Between two looks for a worker that is missed while jobs want workers; some more or less, so that many agents do not
 come at once."""
+TUNNEL_RETRIES: Final = 4
+"""A look through ssh is as dear as that many others."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
 MISSED_IDLE_RETRY_S: Final = 5.0
@@ -90,6 +96,9 @@ class Entry:
     remote: Remote | None = None
     greeting: Greeting | None = None
     address: Address | None = None
+    ssh: SshHost | None = None
+    """How to get there, if it was named for ssh."""
+    reached: Reached | None = None
     clock_skew_s: float | None = None
     trouble: str = ""
     lost_at: float | None = None
@@ -171,8 +180,9 @@ def _is_numeric(host: str) -> bool:
 class Roster:
     """All entries; tells the dispatcher who joins, changes and leaves."""
 
-    def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal) -> None:
+    def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal, reach: Reach) -> None:
         self._dispatcher = dispatcher
+        self._reach = reach
         self._journal = journal
         self._cache = cache
         self._agent = secrets.token_hex(8)
@@ -244,12 +254,24 @@ class Roster:
         known = True
         for word in words:
             try:
+                if "@" in word:
+                    known &= self.add_tunnels(map(ssh_host, hostspec.parse(word).hosts))
+                    continue
                 address = parse_address(word, DEFAULT_PORT)
-            except ValueError as error:
+            except (ValueError, UserError) as error:
                 _log.warning("ZDISTCC_PEERS: %s", error)
                 continue
             if not any(address in entry.addresses for entry in self._entries):
                 self._know(None, printable(address.host), {address}, Way.PEER)
+                known = False
+        return known
+
+    def add_tunnels(self, hosts: Iterable[SshHost]) -> bool:
+        """Connect to ``hosts`` through ssh; return whether all of them were known before."""
+        known = True
+        for host in hosts:
+            if not any(entry.ssh == host for entry in self._entries):
+                self._know(None, printable(str(host)), set(), Way.PEER).ssh = host
                 known = False
         return known
 
@@ -300,8 +322,10 @@ class Roster:
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
                     if not self._is_missed(entry):
                         entry.ways -= {Way.REMEMBERED, Way.TOLD}
-                    if isinstance(error, NotServed):
+                    if isinstance(error, (NotServed, StockOnly, SshDenied)):
                         retry, entry.lost_at = LONGEST_RETRY_S, None
+                    if isinstance(error, SshDenied):
+                        retry = DENIED_RETRY_S
                 except Exception:
                     _log.exception("a bug: the connection to %r is given up for now", entry.name)
                     entry.trouble = "something unexpected happened; the agent's log says what"
@@ -309,8 +333,10 @@ class Roster:
                     retry, entry.lost_at = LONGEST_RETRY_S, None
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    await self._pause(entry, self._missed_retry_s(retry) if self._is_missed(entry) else retry)
-                    retry = min(LONGEST_RETRY_S, 2 * retry)
+                    by_ssh = TUNNEL_RETRIES if entry.ssh is not None else 1
+                    missed = self._is_missed(entry)
+                    await self._pause(entry, by_ssh * self._missed_retry_s(retry) if missed else retry)
+                    retry = min(max(LONGEST_RETRY_S, retry), 2 * retry)
         finally:
             self._disconnect(entry)
             if entry in self._entries:
@@ -344,7 +370,7 @@ class Roster:
     async def _connect(self, entry: Entry, lost: asyncio.Event) -> None:
         def gone(cause: InfraError) -> None:
             if entry.remote is remote:
-                entry.trouble = str(cause)
+                entry.trouble = str(entry.reached.why(cause) if entry.reached is not None else cause)
                 self._disconnect(entry, fault=bool(cause))
             lost.set()
 
@@ -358,30 +384,36 @@ class Roster:
 
         remote = Remote(self._agent, news, gone)
         patience_s = MISSED_TIMEOUT_S if self._is_missed(entry) else CONNECT_TIMEOUT_S
-        _, address = await connect(lambda: remote.link, tuple(entry.addresses), patience_s)
+        reached = await self._reach.open(remote.link, entry.name, entry.addresses, entry.ssh, patience_s)
         try:
-            async with asyncio.timeout(GREETING_TIMEOUT_S):
+            async with asyncio.timeout(reached.greeting_s):
                 greeting = await remote.greeted
-            self._greeted(entry, remote, greeting, address)
+            self._greeted(entry, remote, greeting, reached)
         except BaseException as error:
             remote.link.lose(InfraError("this is not the worker that was looked for"))
-            if not isinstance(error, NotServed) and len(entry.addresses) > 1:
-                entry.addresses.discard(address)  # the next attempt takes another
+            if not isinstance(error, NotServed) and len(entry.addresses) > 1 and reached.address is not None:
+                entry.addresses.discard(reached.address)  # the next attempt takes another
             if isinstance(error, TimeoutError):
-                raise InfraError(f"{address} accepts connections and says nothing") from None
+                raise InfraError(f"{reached.place} accepts connections and says nothing") from None
+            if reached.tunnel is not None and isinstance(error, LinkLost):
+                raise reached.why(error) from None
             raise
+        finally:
+            if entry.reached is not reached:
+                reached.close()
         for message in early:
             news(message)
 
-    def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, address: Address) -> None:
+    def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, reached: Reached) -> None:
         if not _ID.fullmatch(greeting.id):
-            raise InfraError(f"{address} does not say who it is")
+            raise InfraError(f"{reached.place} does not say who it is")
         if entry.id not in (None, greeting.id) and len(entry.addresses) > 1:
-            raise InfraError(f"{address} leads to another worker")
+            raise InfraError(f"{reached.place} leads to another worker")
         other = self._by_id(WorkerId(greeting.id))
         if other is not None and other is not entry:
             other.ways |= entry.ways
             other.addresses |= entry.addresses
+            other.ssh = other.ssh or entry.ssh
             entry.ways.clear()
             remote.link.lose(InfraError("the same worker under another address"))
             other.wake.set()
@@ -389,11 +421,14 @@ class Roster:
                 other.remote.link.watch(WAITING)  # is that connection still the one to keep?
             return
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
-        entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
+        entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, reached.address, ""
+        entry.reached = reached
         entry.clock_skew_s = greeting.clock - time.time() if greeting.clock else None
         entry.lost_at, entry.left = None, False
-        _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
-        self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
+        _log.info(
+            "worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, reached.place, greeting.slots
+        )
+        self._journal.note("joined", entry.name, f"{reached.place}, {greeting.slots} slots")
         self._dispatcher.tell(
             WorkerJoined(
                 worker=entry.id,
@@ -421,6 +456,9 @@ class Roster:
                 self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
+        if entry.reached is not None:
+            entry.reached.close()
+            entry.reached = None
 
     def _news(self, entry: Entry, message: Message) -> None:
         assert entry.id is not None
@@ -456,3 +494,4 @@ class Roster:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reach.close()

@@ -45,17 +45,30 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")]
+_Deny = Annotated[
+    list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
+]
+_Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
+_Log = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
+_Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+]
+
+
 def command(
     context: typer.Context,
     port: Annotated[
         int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
+    distcc_port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Second TCP port, for clients of distcc; 0 serves none. Default: 3632 if free."),
+    ] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")
-    ] = None,
+    name: _Name = None,
     interface: Annotated[
         list[str] | None,
         typer.Option(metavar="INTERFACE", help="Network interface (name or address) to use; may be repeated."),
@@ -66,9 +79,7 @@ def command(
             metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
         ),
     ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
-    ] = None,
+    deny: _Deny = None,
     store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
     store_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much to keep of clients' files. Default: 10G.")
@@ -80,16 +91,12 @@ def command(
         bool | None,
         typer.Option("--polite/--no-polite", help="Offer fewer slots while others need the machine. Default: polite."),
     ] = None,
-    log: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")
-    ] = None,
+    log: _Log = None,
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave."),
-    ] = False,
+    stdio: _Stdio = False,
+    version: _Version = False,
 ) -> None:
     """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.
 
@@ -98,22 +105,26 @@ def command(
     if context.invoked_subcommand is not None:
         return
     flags = {
-        "port": _text(port),
-        "slots": _text(slots),
+        **_texts(port=port, distcc_port=distcc_port, slots=slots, nice=nice),
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
         "deny": tuple(deny or ()),
         "store": store,
         "store_size": store_size,
-        "nice": _text(nice),
         "polite": polite,
         "log": log,
         "discovery": discovery,
     }
+    settings = config.load(os.environ, flags)
+    if stdio:
+        from zdistcc.worker.stdio import serve
+
+        serve(settings, os.environ)
+        return
     from zdistcc.worker.main import run
 
-    run(config.load(os.environ, flags), os.environ, _say_ready)
+    run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:
@@ -125,8 +136,8 @@ def _say_ready(daemon: Daemon) -> None:
     )
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _texts(**numbers: int | None) -> dict[str, str | None]:
+    return {name: None if number is None else str(number) for name, number in numbers.items()}
 
 
 def build() -> typer.Typer:

@@ -60,9 +60,22 @@ class Silence(Exception):
     """The agent did not answer, or not as the grammar says; the text is for ``ZDISTCC_FALLBACK=0``."""
 
 
+def find_messages() -> int:
+    text = ENVIRON.get(b"UNCACHED_ERR_FD", b"")
+    number = int(text) if text.isdigit() and len(text) < 6 else 2
+    try:
+        os.fstat(number)
+    except OSError:
+        return 2
+    return max(number, 2)
+
+
+MESSAGES = find_messages()
+
+
 def die(code: int, message: bytes) -> None:
     try:
-        os.write(2, b"zdistcc: " + message + b"\n")
+        os.write(MESSAGES, b"zdistcc: " + message + b"\n")
     finally:
         os._exit(code)
 
@@ -270,6 +283,8 @@ def is_private(directory: bytes) -> bool:
 
 
 def become_agent(place: bytes, ready: int) -> None:
+    global MESSAGES
+    MESSAGES = 2
     program = os.path.dirname(MYSELF) + b"/zdistcc-agent"
     nothing = fcntl.fcntl(os.open("/dev/null", os.O_RDWR), fcntl.F_DUPFD, 10)
     how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -475,7 +490,7 @@ def obey(link: "_socket.socket") -> None:
     text = receive(link, out + err)
     restore_signals()
     failed = show(1, text[:out])
-    show(2, text[out:])
+    show(MESSAGES if kind == REPLY_FAIL else 2, text[out:])
     if kind == REPLY_FAIL:
         os._exit(status)
     if failed and status == 0:

@@ -110,6 +110,19 @@ struct places {
 
 static struct myself self;
 
+/* Where our own messages go: ccache has a descriptor for what is not the compiler's, and not to be kept. */
+static int messages = STDERR_FILENO;
+
+/* Before anything is opened, so that a number that was left in the environment can't be a descriptor of ours. */
+static void find_messages(void)
+{
+    const char *text = getenv("UNCACHED_ERR_FD");
+    char *end;
+    long number = text && *text ? strtol(text, &end, 10) : -1;
+    if (number > 2 && number < 65536 && !*end && fcntl((int)number, F_GETFD) >= 0)
+        messages = (int)number;
+}
+
 __attribute__((format(printf, 2, 3))) static _Noreturn void die(int code, const char *format, ...)
 {
     char text[PATH_MAX + 512];
@@ -121,7 +134,7 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void die(int code, const 
         length = (int)sizeof text - 1;
     /* One write, so that the lines of parallel compiles don't mix. */
     struct iovec parts[] = {{(void *)"zdistcc: ", 9}, {text, (size_t)length}, {(void *)"\n", 1}};
-    if (writev(STDERR_FILENO, parts, 3) < 0)
+    if (writev(messages, parts, 3) < 0)
         _exit(code);
     _exit(code);
 }
@@ -488,6 +501,7 @@ static _Noreturn void become_agent(const struct places *at, int ready)
         log = nothing;
     if (dup2(nothing, 0) < 0 || dup2(nothing, 1) < 0 || dup2(log >= 0 ? log : nothing, 2) < 0 || dup2(ready, 3) < 0)
         _exit(127);
+    messages = STDERR_FILENO;
     close_from(4);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
@@ -786,7 +800,7 @@ static int obey(int fd)
         return 0;
     }
     int why = print(STDOUT_FILENO, text, out) ? 0 : errno;
-    print(STDERR_FILENO, text + out, err);
+    print(kind == REPLY_FAIL ? messages : STDERR_FILENO, text + out, err);
     if (kind == REPLY_FAIL)
         _exit(status);
     if (why && status == 0)
@@ -834,6 +848,7 @@ int main(int argc, char **argv)
     struct call call = {.flags = 0};
     if (argc < 1)
         die(EXIT_GENERAL, "called without a name");
+    find_messages();
     find_myself(argv[0]);
     if (argc > 1 && strcmp(base_name(argv[0]), "zdistcc") == 0) {
         if (strcmp(argv[1], "--zdistcc-launcher") == 0)
