@@ -60,7 +60,8 @@ def test_the_key_tab(shell: str, lab: Lab, tmux: Tmux) -> None:
     for beginning, whole in typed:
         tmux.type(beginning, "Tab")
         tmux.wait_for(rf"^> {whole}\b")
-        tmux.type("C-c")
+        tmux.type("C-u")  # read in its turn, as control-C is not
+        tmux.wait_for(r"\A> *$")
     assert not paths.socket_path(lab.env).exists(), "completion starts no agent"
 
 
