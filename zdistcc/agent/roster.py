@@ -21,7 +21,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -97,6 +97,15 @@ class Entry:
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    limit: int | None = None
+    """The most slots that are used there, where a host list says so."""
+    sought: asyncio.Future[bool] | None = None
+    """Whether there is a worker at all, where only an address in a host list says so."""
+
+    @property
+    def slots_limit(self) -> int:
+        """The most slots that are used there."""
+        return MAX_SLOTS if self.limit is None else min(self.limit, MAX_SLOTS)
 
     @property
     def connected(self) -> bool:
@@ -127,7 +136,7 @@ def offer_of(info: CompilerInfo) -> Offer | None:
     return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
 
 
-def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> WorkerChanged:
+def change_of(worker: WorkerId, load: Load, round_trip_s: float | None, slots_limit: int = MAX_SLOTS) -> WorkerChanged:
     """Return the news in ``load``; whatever a worker claims stays within what a machine can have.
 
     One without slots takes no new jobs, as one that drains.
@@ -138,7 +147,7 @@ def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> Worke
 
     return WorkerChanged(
         worker=worker,
-        slots=min(load.slots, MAX_SLOTS),
+        slots=min(load.slots, slots_limit),
         running=load.running,
         queued=load.queued,
         draining=load.draining or load.slots == 0,
@@ -155,6 +164,12 @@ def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> Worke
 def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
     """Return the offers that this version understands."""
     return tuple(offer for info in infos if (offer := offer_of(info)) is not None)
+
+
+def _settle(entry: Entry, found: bool) -> None:
+    """Whoever seeks ``entry`` has an answer."""
+    if entry.sought is not None and not entry.sought.done():
+        entry.sought.set_result(found)
 
 
 def _is_numeric(host: str) -> bool:
@@ -178,6 +193,8 @@ class Roster:
         self._recalled: dict[str, Remembered] = {}
         self._loop = asyncio.get_running_loop()
         dispatcher.on_wanted = self._look_for_the_missed
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a worker has joined or left."""
         self.bytes_of_the_gone = (0, 0)
 
     @property
@@ -251,6 +268,28 @@ class Roster:
                 known = False
         return known
 
+    async def seek(self, name: str, address: Address, limit: int | None) -> bool:
+        """Look once whether a worker answers at ``address``; it is kept if so, and given ``limit`` jobs at most."""
+        entry = next((entry for entry in self._entries if address in entry.addresses), None)
+        if entry is None:
+            entry = self._know(None, name, {address}, Way.PEER)
+            entry.limit, entry.sought = limit, self._loop.create_future()
+            if not await entry.sought:
+                entry.ways.clear()
+                entry.wake.set()
+            return entry.sought.result()
+        entry.limit = limit if limit is not None else entry.limit
+        return entry.connected
+
+    def native_addresses(self) -> frozenset[str]:
+        """Return the addresses at which workers are, or are missed since a short while."""
+        return frozenset(
+            address.host
+            for entry in self._entries
+            if entry.connected or (entry.id is not None and (self._is_missed(entry) or not entry.trouble))
+            for address in entry.addresses
+        )
+
     def _told(self, peers: Iterable[PeerInfo]) -> None:
         for peer in peers:
             addresses = {Address(host, peer.port) for host in peer.addresses if _is_numeric(host)}
@@ -287,6 +326,7 @@ class Roster:
                 entry.wake.clear()
                 try:
                     await self._connect(entry, lost)
+                    _settle(entry, True)
                     retry = FIRST_RETRY_S
                     await lost.wait()
                 except InfraError as error:
@@ -304,12 +344,14 @@ class Roster:
                     entry.trouble = "something unexpected happened; the agent's log says what"
                     self._disconnect(entry, fault=True)
                     retry, entry.lost_at = LONGEST_RETRY_S, None
+                _settle(entry, False)
                 entry.tried_at = self._loop.time()
                 if entry.ways:
                     missed = self._is_missed(entry) and self._dispatcher.busy
                     await self._pause(entry, self._missed_retry_s() if missed else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
+            _settle(entry, False)
             self._disconnect(entry)
             if entry in self._entries:
                 self._entries.remove(entry)
@@ -395,12 +437,13 @@ class Roster:
             WorkerJoined(
                 worker=entry.id,
                 name=entry.name,
-                slots=min(greeting.slots, MAX_SLOTS),
+                slots=min(greeting.slots, entry.slots_limit),
                 offers=offers_of(greeting.compilers),
                 started=greeting.started,
             )
         )
         self._remember()
+        self.on_change()
 
     def _disconnect(self, entry: Entry, *, fault: bool = False) -> None:
         remote, entry.remote = entry.remote, None
@@ -415,13 +458,14 @@ class Roster:
             self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
+        self.on_change()
 
     def _news(self, entry: Entry, message: Message) -> None:
         assert entry.id is not None
         round_trip = entry.remote.link.round_trip_s if entry.remote else None
         match message:
             case Load():
-                self._dispatcher.tell(change_of(entry.id, message, round_trip))
+                self._dispatcher.tell(change_of(entry.id, message, round_trip, entry.slots_limit))
             case Compilers():
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():

@@ -17,7 +17,7 @@ from zdistcc.agent.remote import Answer, Remote, nothing
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.invocation import Stage
 from zdistcc.toolchain.pathwords import PathWord
-from zdistcc.wire import messages
+from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
 
 EAGER_BYTES: Final = 32 << 10
@@ -26,11 +26,17 @@ EAGER_BYTES: Final = 32 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A preprocessed source: what travels, and what the preprocessor said."""
+    """A preprocessed source: what travels, what the preprocessor said, and how long it took."""
 
     blob: messages.Blob
     packed: bytes
     stderr: bytes
+    seconds: float
+
+    def plain(self) -> bytes:
+        """Return it as the preprocessor wrote it."""
+        body = self.blob.body
+        return codecs.unpack(body.codec, self.packed, body.raw)
 
 
 async def send_text(

@@ -14,7 +14,7 @@ import typer
 
 from zdistcc import __version__, config
 from zdistcc.cli.ask import ask
-from zdistcc.cli.hosts import SETTLE_S
+from zdistcc.cli.hosts import question
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.doctor import machine, network, workers
@@ -106,7 +106,7 @@ def _mounts() -> str:
 def _agent_and_workers(settings: Config, scanned: tuple[nics.Interface, ...]) -> Iterator[Finding]:
     try:
         about = ask({"ask": "version"}) or {}
-        hosts = ask({"ask": "hosts", "settle": SETTLE_S, "peers": settings.peers}) or {}
+        hosts = ask(question()) or {}
         trials = (ask({"ask": "trial"}) or {}).get("trials", {})
     except UserError as error:
         yield bad("agent", str(error), "zdistcc stop, then try again")

@@ -54,7 +54,8 @@ class Fleet:
         """Return the offer of ``worker`` that serves ``need``, or the nearest miss (``None``: it offers nothing)."""
         key = worker, need
         if key not in self._offers:
-            self._offers[key] = best_match(need.compiler, self.views[worker].offers, need.level, need.language)
+            offers = self.views[worker].offers
+            self._offers[key] = best_match(need.compiler, offers, need.level, need.language, plain=need.plain)
         return self._offers[key]
 
     def eligible_now(self, worker: WorkerId, now: float) -> bool:
@@ -96,6 +97,16 @@ class Fleet:
         outlook = self.outlooks[worker]
         busy = len(outlook.leases) + outlook.others
         return busy < self.views[worker].slots and self.eligible_now(worker, now)
+
+    def preferred(self, free: list[WorkerId]) -> list[WorkerId]:
+        """Return those of ``free`` to choose among: no text is made here while a zdistcc worker has a slot."""
+        own = [worker for worker in free if not any(offer.plain for offer in self.views[worker].offers)]
+        return own if len(own) < len(free) and any(map(self.has_slot, own)) else free
+
+    def has_slot(self, worker: WorkerId) -> bool:
+        """Return whether a slot of ``worker`` is free, as far as is known."""
+        view = self.views[worker]
+        return max(len(view.leases), view.running + view.queued) < view.slots
 
     def pauses(self) -> list[float]:
         """Return when pauses end."""

@@ -230,19 +230,14 @@ class Scheduler:
             placed = self._foresee(number, job, seen, free, now)
             if placed is not None:
                 return placed
-        elif job.home in free and self._has_slot(job.home):
+        elif job.home in free and self._fleet.has_slot(job.home):
             return self._grant(number, job.home, now)
         elif free:
-            chosen = min(free, key=lambda worker: (self._rank(job, worker, now), worker))
+            chosen = min(self._fleet.preferred(free), key=lambda worker: (self._rank(job, worker, now), worker))
             return self._grant(number, chosen, now)
         if now - job.since >= WAIT_LIMIT_S and self._local.spare(now) > 0:
             return self._run_locally(number, Reason.WORKERS_BUSY)
         return None
-
-    def _has_slot(self, worker: WorkerId) -> bool:
-        """Return whether a slot of ``worker`` is free, as far as is known."""
-        view = self._fleet.views[worker]
-        return max(len(view.leases), view.running + view.queued) < view.slots
 
     def _look_at(self, job: _Job, capable: tuple[WorkerId, ...], now: float) -> list[WorkerId]:
         """Return the workers to compare for ``job``: all that may still do it, or some of very many, in turns."""
