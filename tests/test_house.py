@@ -20,10 +20,11 @@ ROOT = Path(zdistcc.__file__).parent
 REPO = ROOT.parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "project" not in path.relative_to(ROOT).parts)
 
-TOP = {"errors", "config", "paths", "children", "logs"}
+TOP = {"errors", "distcc_variables", "config", "paths", "children", "logs"}
 ROOMS = {
     "errors": set(),
-    "config": {"errors"},
+    "config": {"errors", "distcc_variables"},
+    "distcc_variables": set(),
     "paths": set(),
     "children": {"errors"},
     "logs": set(),
@@ -68,6 +69,7 @@ PURE = (
     "toolchain",
     "discovery.advert",
     "discovery.hostspec",
+    "discovery.stockad",
     "doctor.finding",
     "doctor.packages",
     "doctor.workers",

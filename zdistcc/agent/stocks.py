@@ -267,7 +267,8 @@ class Stocks:
                 self._news.set()
                 await self._pause(host)
         finally:
-            self._tell(host, State.UNREACHABLE, "gone")
+            if host.joined:
+                self._dispatcher.tell(WorkerLost(worker=host.id, fault=False))
             self._hosts.remove(host)
 
     async def _pause(self, host: StockHost) -> None:
