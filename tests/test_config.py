@@ -19,11 +19,15 @@ GOOD: dict[str, tuple[str, Any]] = {
     "mode": ("preprocessed", "preprocessed"),
     "compatibility": ("same-major", "same-major"),
     "peers": ("desk, attic:3700,[fe80::1]:1", ("desk", "attic:3700", "[fe80::1]:1")),
+    "hosts": ("desk/4,lzo attic", "desk/4,lzo attic"),
+    "use_distcc_hosts": ("1", True),
+    "distcc_timeout": ("30", 30.0),
     "discovery": ("no", False),
     "interface": ("eth0,192.168.1.5", ("eth0", "192.168.1.5")),
     "local_slots": ("3", 3),
     "idle_exit": ("1.5", 1.5),
     "policy": ("list-order", "list-order"),
+    "summary": ("0", False),
     "log": ("DEBUG", "debug"),
     "runtime_dir": ("/run/x", "/run/x"),
     "cache_dir": ("/var/x", "/var/x"),
@@ -31,6 +35,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "slots": ("12", 12),
     "name": ("desk", "desk"),
     "allow": ("203.0.113.0/24", ("203.0.113.0/24",)),
+    "deny": ("203.0.113.0/24", ("203.0.113.0/24",)),
     "store": ("/srv/x", "/srv/x"),
     "store_size": ("512M", 512 << 20),
     "nice": ("0", 0),
@@ -45,13 +50,16 @@ GOOD: dict[str, tuple[str, Any]] = {
 BAD = {
     "disable": ("maybe", "use 1 or 0"),
     "fallback": ("2", "use 1 or 0"),
-    "fidelity": ("most", "use one of: exact, code"),
+    "fidelity": ("most", "use one of: auto, exact, code"),
+    "use_distcc_hosts": ("maybe", "use 1 or 0"),
+    "distcc_timeout": ("0", "use a number from 1"),
     "mode": ("text", "use one of: headers, preprocessed"),
     "compatibility": ("same", "use one of: exact, same-version, same-major"),
     "discovery": ("mdns", "use 1 or 0"),
     "local_slots": ("0", "use a whole number from 1 to 4096"),
     "idle_exit": ("0", "use a number from 1"),
     "policy": ("random", "use one of: least-completion, least-loaded, list-order"),
+    "summary": ("long", "use 1 or 0"),
     "log": ("loud", "use one of: debug, info, warning, error"),
     "port": ("65536", "use a whole number from 0 to 65535"),
     "slots": ("1.5", "use a whole number from 1 to 4096"),
@@ -63,7 +71,7 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "store"}
+ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store"}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 

@@ -17,7 +17,7 @@ import typer.main
 
 import zdistcc
 from zdistcc.cli import daemon
-from zdistcc.cli.app import COMMANDS, build
+from zdistcc.cli.app import COMMANDS, UNTOUCHED, build
 from zdistcc.config import KEYS
 from zdistcc.discovery import advert
 from zdistcc.errors import ExitCode, Reason
@@ -151,11 +151,31 @@ def test_the_contracts_of_json_are_described() -> None:
     assert states is not None
     for state in re.findall(r'"([a-z]+)"', states[0]):
         assert re.search(rf"\b{state}\b", hosts), f"state {state} is not described"
+    status = subsection(described, "status")
+    sources = [(PACKAGE / f"agent/{name}.py").read_text().split('"""', 2)[2] for name in ("snapshot", "tally")]
+    for key in re.findall(r'"([a-z_]+)":', "".join(sources)):
+        shared = key in ("name", "id", "target", "usable", "state", "reason", "address", "leases")
+        assert shared or re.search(rf"\b{key}\b", status), f"status --json has {key}"
     explain = subsection(described, "explain")
     answer = source[source.index("async def explain(") :]
     for key in re.findall(r'^ {8,12}"(\w+)":', answer, re.MULTILINE):
         if key not in ("family", "version", "target", "build_id", "path"):
             assert re.search(rf"\b{key}\b", explain), f"explain --json has {key}"
+
+
+def test_what_status_shows_is_described() -> None:
+    from zdistcc.ui import controls, hostlist, view
+
+    text = section(page("zdistcc.1"), "STATUS")
+    for word in hostlist._COLUMNS:
+        assert re.search(rf"^\.It .*\b{word}\b", text, re.MULTILINE), f"the column {word} is not described"
+    for word in (*hostlist.STATES, *view._KINDS):
+        assert word == "here" or re.search(rf"^\.Cm .*\b{word}\b", text, re.MULTILINE), f"{word} is not described"
+    flat = " ".join(text.split())
+    assert f"the next of: {', '.join(controls.SORTS)}." in flat
+    assert any(f"the next of: {', '.join(controls.SORTS)}" in line for _, line in view._HELP)
+    for keys, _ in view._HELP:
+        assert re.search(rf"^\.It .*{re.escape(keys.split(',')[0])}", text.replace("arrows", "up"), re.MULTILINE), keys
 
 
 # --- zdistcc.conf(5) -------------------------------------------------------------------------------
@@ -335,8 +355,9 @@ def test_the_commands_and_options_in_readme_exist() -> None:
             own = daemon_commands()[words[0]] if words and words[0][0] != "-" else daemon_options()
             assert {word for word in words if word.startswith("-")} <= own
         elif words and words[0] in known:
-            own = words[1:2] if words[0] == "explain" else words[1:]  # the rest is a compiler's
-            assert {word for word in own if word.startswith("--")} <= known[words[0]], words
+            # What follows is another program's command line.
+            own = words[1:2] if words[0] in ("explain", "run") else [] if words[0] in UNTOUCHED else words[1:]
+            assert {word for word in own if word.startswith("--")} <= {*known[words[0]], "--"}, words
         elif words:
             assert words[0] in ("gcc", "g++", "--help", "-j"), f"README calls zdistcc {words}"
 

@@ -20,7 +20,7 @@ ROOT = Path(zdistcc.__file__).parent
 REPO = ROOT.parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "project" not in path.relative_to(ROOT).parts)
 
-TOP = {"errors", "distcc_variables", "config", "paths", "children", "logs"}
+TOP = {"errors", "config", "paths", "children", "logs"}
 ROOMS = {
     "errors": set(),
     "config": {"errors", "distcc_variables"},
@@ -41,8 +41,10 @@ ROOMS = {
     "worker": {*TOP, "net", "discovery", "store", "toolchain", "wire"},
     "ui": {"errors"},
     "doctor": {"errors", "config", "paths", "discovery", "toolchain.lookup", "wire", "launcher.which"},
+    "jobserver": set(),
     "cli": {
-        *{"errors", "config", "ui", "worker", "doctor", "sample", "toolchain.families", "toolchain.lookup"},
+        *{"errors", "config", "paths", "ui", "worker", "doctor", "sample", "jobserver"},
+        *{"toolchain.families", "toolchain.lookup"},
         *{"wire.control", "launcher.fallback", "launcher.which", "discovery.interfaces"},
     },
 }
@@ -77,17 +79,20 @@ PURE = (
     "worker.admission",
     "worker.manners",
     "worker.bulletin",
+    "worker.reports",
     "worker.access",
     "worker.depfile",
     "sources.model",
     "sources.scanner",
     "sources.dependencies",
     "store.mirror",
+    "jobserver.tokens",
+    "jobserver.words",
     "ui",
     "errors",
 )
-IMPURE = {"toolchain.probe", "toolchain.probecache", "toolchain.inventory", "toolchain.lookup"}
-"""In a pure room, and there to ask the machine."""
+IMPURE = {"ui.live", "toolchain.probe", "toolchain.probecache", "toolchain.inventory", "toolchain.lookup"}
+"""In a pure room, and there to ask the machine, or to drive the terminal."""
 WORLD = {
     *{
         "asyncio",

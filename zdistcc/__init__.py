@@ -4,7 +4,7 @@ The map of the house (one line a room; * = a table that a contributor adds a row
 
     errors.py      exception tree, Reason*, exit codes
     config.py      frozen Config; flags > environment > file > defaults; one row per key* with its help
-  distcc_variables.py  what distcc's variables mean here, one row each*
+    distcc_variables.py  what distcc's variables mean here, one row each*
     paths.py       runtime, cache and socket locations
     logs.py        the log of programs that stay, a live line below it
     children.py    child processes: spawned in their own group, awaited without threads, killed whole
@@ -22,21 +22,24 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
                    shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
-                   dispatch, control, outputs, journal, history (the journal on disk)
+                   dispatch, control, outputs, journal, history (the journal on disk), tally, tallies (count jobs),
+                   snapshot (what others see of it all)
     worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
                    depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
-                   bulletin (what is told of them; pure), machine (reads /proc and /sys), sleep (hears of suspends)
+                   bulletin (what is told of them; pure), reports (to whom, and when; pure), machine (reads /proc and
+                   /sys), sleep (hears of suspends)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
+    jobserver/     how many jobs a build tool may run: tokens and words (pure), fifo (descriptors)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)
-    ui/            pure rendering of what the agent answers: tables, builds (what there is to say of one), timeline,
-                   page, trace
+    ui/            pure rendering of what the agent answers: tables, view, builds (what there is to say of one),
+                   timeline, page, trace; controls (keys, pure), live (the terminal)
     sample/        the project that `zdistcc demo` and the tests compile
 
-Imports point one way: cli -> ui, worker, doctor, sample; agent -> schedule, sources; worker -> store; agent, worker ->
-net, discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; doctor -> discovery, wire; discovery,
-sources, store, toolchain, wire -> errors.  The agent knows no store and the worker no source index: messages are all
-they share.  The launcher starts the agent and cli talks to it through ``wire.control``; neither imports it.  Of the
-launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others.
+Imports point one way: cli -> ui, worker, doctor, jobserver, sample; agent -> schedule, sources; worker -> store; agent,
+worker -> net, discovery, toolchain, wire; net -> wire; schedule -> toolchain.identity; doctor -> discovery, wire;
+discovery, sources, store, toolchain, wire -> errors.  The agent knows no store and the worker no source index: messages
+are all they share.  The launcher starts the agent and cli talks to it through ``wire.control``; neither imports it. Of
+the launcher, only ``fallback`` (which imports nothing of ours) and ``which`` are there for others.
 ``tests/test_house.py`` walks them.  This module imports nothing: the agent's start must not pay for a package
 that it may not need.
 """

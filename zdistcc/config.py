@@ -31,6 +31,7 @@ class Scope(enum.Enum):
     LAUNCHER = "launcher"  # by the native launcher, environment only
     JOB = "job"  # per compile: the environment of each compile command wins
     AGENT = "agent"  # when the agent starts
+    COMMAND = "command"  # by the command that it is for
     WORKER = "worker"  # when zdistccd starts
     BOTH = "agent and worker"
 
@@ -224,9 +225,16 @@ KEYS: Final = (
         name="policy",
         scope=Scope.AGENT,
         parse=_choice("least-completion", "least-loaded", "list-order"),
-        default="least-loaded",
+        default="least-completion",
         help="How the agent ranks workers that can do a job. least-completion goes by measured speeds, may run jobs "
-        "on this machine when it is quicker, and starts stragglers a second time.",
+        "on this machine when all workers are full and it is quicker, and starts stragglers a second time.",
+    ),
+    Key(
+        name="summary",
+        scope=Scope.COMMAND,
+        parse=_flag,
+        default=True,
+        help="Whether make, ninja, cmake and run end with a line about where the jobs ran.",
     ),
     Key(
         name="log",
@@ -363,7 +371,8 @@ class Config:
     interface: tuple[str, ...] = ()
     local_slots: int | None = None
     idle_exit: float = 300.0
-    policy: str = "least-loaded"
+    policy: str = "least-completion"
+    summary: bool = True
     log: str = "info"
     runtime_dir: str | None = None
     cache_dir: str | None = None

@@ -11,8 +11,8 @@ import pytest
 from tests.agent.fakes import dispatcher
 from tests.aio import run, until
 from tests.schedule.test_scheduler import GCC, NEED, offer
-from zdistcc.agent.dispatch import Dispatcher
-from zdistcc.agent.race import Lost, Order, SecondFailed, Won, first_answer
+from zdistcc.agent.dispatch import Dispatcher, Known
+from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, Won, first_answer
 from zdistcc.errors import InfraError
 from zdistcc.schedule.decisions import Duplicate, Grant, RunLocally
 from zdistcc.schedule.events import Blame, JobId, WorkerId, WorkerJoined
@@ -62,7 +62,7 @@ async def starts() -> AsyncIterator[tuple[Dispatcher, Starts]]:
         finally:
             dispatch.abandon(job)
             assert dispatch.snapshot().jobs_leased == dispatch.snapshot().jobs_waiting == 0
-            assert not dispatch._seconds
+            assert not dispatch._changes
 
 
 @pytest.mark.parametrize("winner", [0, 1])
@@ -161,5 +161,30 @@ def test_a_quick_answer_is_not_started_again() -> None:
             next(iter(job.answers.values())).set_result("object")
             assert isinstance(await asyncio.wait_for(job.race, 5), Won)
             assert dispatch.snapshot().duplicates == 0
+
+    run(main())
+
+
+def test_a_job_that_is_called_back_is_cancelled_before_it_may_run_here() -> None:
+    async def main() -> None:
+        async with dispatcher(local_slots=4, policy="least-completion") as dispatch:
+            dispatch.tell(WorkerJoined(worker=WorkerId("a"), name="a", slots=1, offers=(offer(GCC),)))
+            known = Known(key="x.o")
+            for _ in range(10):
+                job = dispatch.new_job()
+                assert isinstance(await dispatch.place(job, NEED, known), Grant)
+                dispatch.done(job, wall_s=0.01)
+            job = dispatch.new_job()
+            grant = await dispatch.place(job, NEED, known)
+            assert isinstance(grant, Grant)
+            starts = Starts(dispatch, job, grant)
+            end = await asyncio.wait_for(starts.race, 10)
+            assert isinstance(end, CalledBack) and end.order is grant
+            assert starts.cancelled == ["a"]
+            snapshot = dispatch.snapshot()
+            assert (snapshot.jobs_leased, snapshot.recalled, snapshot.duplicates) == (0, 1, 0)
+            assert snapshot.wasted_s > 0
+            dispatch.release(await dispatch.local(urgent=False, job=job))
+            dispatch.abandon(job)
 
     run(main())

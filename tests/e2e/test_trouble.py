@@ -127,7 +127,7 @@ def test_a_cable_that_is_plugged_in_again(tmp_path: Path) -> None:
         running = farm.spawn([LAUNCHER, *slow(here, 1_000_000)], here)
         wait_until(lambda: compiling(farm, "w1"), 20, "the job runs")
         farm.lan.link_down("w1")
-        wait_until(lambda: not farm.hosts()["w1"]["usable"], 10, "the client misses w1")
+        wait_until(lambda: not farm.hosts()["w1"]["usable"], 4, "the client misses w1")
         assert running.wait(60) == 0
         farm.lan.link_up("w1")
         farm.wait_for_workers("w1")

@@ -7,7 +7,7 @@ import pytest
 from tests.schedule.test_scheduler import NEED, Bench, grants
 from zdistcc.errors import Reason
 from zdistcc.schedule import events as e
-from zdistcc.schedule.decisions import Decision, Duplicate, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, GrantLocal, Recall, RunLocally
 from zdistcc.schedule.estimates import Estimates, Work
 from zdistcc.schedule.events import Blame, JobId, Ticket, WorkerId
 from zdistcc.schedule.stragglers import QUIET_S, WASTE_FREE_S
@@ -191,3 +191,81 @@ def test_work_and_speed_are_told_apart() -> None:
     estimates.learn(WorkerId("w1"), known, 9.0)
     assert estimates.work(known) * estimates.slowness(WorkerId("w1")) == pytest.approx(9.0, rel=0.3)
     assert estimates.work(large) * estimates.slowness(WorkerId("w1")) < 4.0, "one odd file is not the rule"
+
+
+def test_a_known_job_that_is_stuck_is_called_back_when_no_worker_is_idle() -> None:
+    bench = Foresight(local_slots=4)
+    bench.join("w", slots=1)
+    for _ in range(5):
+        number, _ = bench.ask(key="x")
+        bench.now += 1.0
+        bench.done(number, 1.0)
+    number, decisions = bench.ask(key="x")
+    assert grants(decisions) == {number: "w"}
+    recall = next(decision for _ in range(12) for decision in bench.wait())
+    assert recall == Recall(job=JobId(number))
+    snapshot = bench.scheduler.snapshot()
+    assert (snapshot.jobs_leased, snapshot.recalled, snapshot.duplicates) == (0, 1, 0)
+    assert snapshot.wasted_s > 1.0
+    ticket = e.LocalQueued(ticket=Ticket(1), urgent=False, job=JobId(number))
+    assert bench.tell(ticket) == [GrantLocal(ticket=Ticket(1))]
+
+
+def test_a_new_job_that_takes_long_is_large_and_stays_until_it_must_be_stuck() -> None:
+    bench = Foresight(local_slots=4)
+    bench.join("w", slots=1)
+    for _ in range(5):
+        number, _ = bench.ask()
+        bench.now += 1.0
+        bench.done(number, 1.0)
+    number, _ = bench.ask()
+    begun = bench.now
+    while not bench.scheduler.snapshot().recalled:
+        bench.wait()
+        assert bench.now - begun < 12.0
+    assert bench.now - begun > 6.0
+
+
+def test_the_reserve_of_this_machine_is_not_given_to_stragglers() -> None:
+    bench = Foresight(local_slots=1)
+    bench.join("w", slots=1)
+    bench.ask(key="x")
+    for _ in range(40):
+        assert bench.wait() == []
+
+
+def test_large_jobs_go_first() -> None:
+    bench = Foresight()
+    bench.join("w", slots=1)
+    numbers = [bench.ask(input_bytes=size)[0] for size in (10_000, 10_000, 10_000, 5_000_000, 20_000)]
+    bench.now += 1.0
+    assert grants(bench.done(numbers[0], 1.0)) == {numbers[3]: "w"}
+
+
+def test_nobody_is_overtaken_for_ever() -> None:
+    bench = Foresight()
+    bench.join("w", slots=1)
+    small = [bench.ask(input_bytes=10_000)[0] for _ in range(3)][-1]
+    running = [1, 2]
+    while bench.now < 140.0:
+        bench.ask(input_bytes=5_000_000)
+        bench.now += 1.0
+        given = grants(bench.done(running.pop(0), 1.0))
+        running += given
+        if small in given:
+            return
+    raise AssertionError("a small job waits as long as there are large ones")
+
+
+def test_a_job_stays_with_the_worker_that_has_its_sources_unless_that_is_slow() -> None:
+    for home, expected in (("fast", "fast"), ("slow", "fast")):
+        bench = Foresight()
+        bench.teach(slow=4.0, fast=1.0)
+        number, decisions = bench.ask(home=WorkerId(home))
+        assert grants(decisions) == {number: expected}
+    for home in ("a", "b"):
+        bench = Foresight()
+        bench.join("a", slots=2)
+        bench.join("b", slots=2)
+        number, decisions = bench.ask(home=WorkerId(home))
+        assert grants(decisions) == {number: home}

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from zdistcc.errors import Reason
 from zdistcc.schedule import events as e
-from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, Recall, RunLocally
 from zdistcc.schedule.events import Blame, JobId, Need, Ticket, WorkerId
 from zdistcc.schedule.fleet import BUSY_PAUSE_S, ahead
 from zdistcc.schedule.policies import POLICIES
@@ -76,6 +76,14 @@ def test_discovery_is_waited_for_but_not_forever(bench: Bench) -> None:
     bench.tell(e.WorkerLost(worker=WorkerId("w1"), fault=False))
     assert bench.queue(3) == []
     assert bench.wait() == [RunLocally(job=JobId(3), reason=Reason.NO_WORKER)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_all_that_wait_are_told_when_nobody_comes(policy: str) -> None:
+    bench = Bench(policy, local_slots=1)
+    bench.tell(e.DiscoveryPending(until=101.5))
+    assert bench.queue(1, 2, 3) == []
+    assert [d.job for d in bench.wait() if isinstance(d, RunLocally)] == [1, 2, 3]
 
 
 def test_a_worker_without_the_compiler_is_named(bench: Bench) -> None:
@@ -252,6 +260,11 @@ class Farm(RuleBasedStateMachine):
                     assert decision.job not in self.doubled, "a third start"
                     self.doubled.add(decision.job)
                     self.leased[decision.job].append(decision.worker)
+                case Recall():
+                    assert not self.waiting, "a job is called back while others are queued"
+                    assert decision.job not in self.doubled, "called back while started twice"
+                    del self.leased[decision.job]
+                    self.here.add(decision.job)
                 case RunLocally():
                     self.waiting.remove(decision.job)
                     self.here.add(decision.job)
@@ -279,6 +292,19 @@ class Farm(RuleBasedStateMachine):
         event = e.WorkerChanged(worker=WorkerId(name), slots=slots, running=busy, queued=0, draining=draining)
         self.take(self.bench.tell(event))
 
+    @rule(name=st.sampled_from("abcz"), good=st.booleans())
+    def change_compilers(self, name: str, good: bool) -> None:
+        event = e.WorkerChanged(worker=WorkerId(name), offers=(offer(GCC if good else OLD),), round_trip_s=0.001)
+        self.take(self.bench.tell(event))
+
+    @rule(name=st.sampled_from("abcz"))
+    def announce(self, name: str) -> None:
+        self.take(self.bench.tell(e.WorkerAnnounced(worker=WorkerId(name))))
+
+    @rule(seconds=st.sampled_from([0.0, 1.5]))
+    def may_join(self, seconds: float) -> None:
+        self.take(self.bench.tell(e.DiscoveryPending(until=self.bench.now + seconds)))
+
     def break_lease(self, job: int, worker: str, blame: Blame) -> None:
         self.leased[job].remove(worker)
         if not self.leased[job]:
@@ -288,9 +314,12 @@ class Farm(RuleBasedStateMachine):
         self.take(self.bench.tell(e.LeaseBroken(job=JobId(job), blame=blame, worker=WorkerId(worker))))
 
     @rule(
-        size=st.sampled_from([0, 1000, 5_000_000]), key=st.sampled_from([None, "x", "y"]), holder=st.sampled_from("abz")
+        size=st.sampled_from([0, 1000, 5_000_000]),
+        key=st.sampled_from([None, "x", "y"]),
+        holder=st.sampled_from("abz"),
+        home=st.sampled_from([None, "a", "z"]),
     )
-    def queue(self, size: int, key: str | None, holder: str) -> None:
+    def queue(self, size: int, key: str | None, holder: str, home: str | None) -> None:
         self.next_number += 1
         self.waiting.add(self.next_number)
         event = e.JobQueued(
@@ -300,6 +329,7 @@ class Farm(RuleBasedStateMachine):
             key=key,
             transfer_bytes=size,
             holders=frozenset({WorkerId(holder)}),
+            home=WorkerId(home) if home is not None else None,
         )
         self.take(self.bench.tell(event))
 

@@ -14,12 +14,12 @@ from zdistcc.errors import Reason
 from zdistcc.schedule import events as e
 from zdistcc.schedule.decisions import Decision, Grant, GrantLocal, RunLocally
 from zdistcc.schedule.events import JobId, WorkerId
+from zdistcc.schedule.fleet import Member
 from zdistcc.schedule.outlook import Prospect
 from zdistcc.schedule.policies import POLICIES, PolicyRow, Rank
 from zdistcc.schedule.scheduler import Scheduler
-from zdistcc.schedule.snapshot import WorkerView
 
-RankMaker = Callable[[World, random.Random, dict[WorkerId, int]], Callable[[WorkerView, Prospect], Rank]]
+RankMaker = Callable[[World, random.Random, dict[WorkerId, int]], Callable[[Member, Prospect], Rank]]
 
 
 class Compared:
@@ -39,28 +39,23 @@ class Compared:
         return decisions
 
 
-def at_random(world: World, rng: random.Random, granted: dict[WorkerId, int]) -> Callable[[WorkerView, Prospect], Rank]:
-    return lambda view, prospect: (rng.random(),)
+def at_random(world: World, rng: random.Random, granted: dict[WorkerId, int]) -> Callable[[Member, Prospect], Rank]:
+    return lambda member, prospect: (rng.random(),)
 
 
-def round_robin(
-    world: World, rng: random.Random, granted: dict[WorkerId, int]
-) -> Callable[[WorkerView, Prospect], Rank]:
-    return lambda view, prospect: (granted.get(view.worker, 0),)
+def round_robin(world: World, rng: random.Random, granted: dict[WorkerId, int]) -> Callable[[Member, Prospect], Rank]:
+    return lambda member, prospect: (granted.get(member.worker, 0),)
 
 
-def power_of_two(
-    world: World, rng: random.Random, granted: dict[WorkerId, int]
-) -> Callable[[WorkerView, Prospect], Rank]:
+def power_of_two(world: World, rng: random.Random, granted: dict[WorkerId, int]) -> Callable[[Member, Prospect], Rank]:
     drawn: tuple[int, list[WorkerId]] = -1, []
 
-    def rank(view: WorkerView, prospect: Prospect) -> Rank:
+    def rank(member: Member, prospect: Prospect) -> Rank:
         nonlocal drawn
         total = sum(granted.values())
         if total != drawn[0]:
             drawn = total, rng.sample(list(world.workers), min(2, len(world.workers)))
-        load = max(view.running + view.queued, len(view.leases)) / view.slots
-        return (0.0, load) if view.worker in drawn[1] else (1.0, rng.random())
+        return (0.0, member.load) if member.worker in drawn[1] else (1.0, rng.random())
 
     return rank
 

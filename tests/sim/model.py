@@ -10,20 +10,23 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 from tests.schedule.test_scheduler import GCC, offer
 from tests.sim.traces import TraceJob
 from zdistcc.schedule import events as e
-from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, Recall, RunLocally
 from zdistcc.schedule.events import Blame, JobId, Need, Ticket, WorkerId
 from zdistcc.toolchain.identity import Match
+from zdistcc.wire import frames, messages
+from zdistcc.wire.messages import Load
 from zdistcc.worker.admission import Admission
+from zdistcc.worker.reports import Reports
 
-STATUS_EVERY_S = 0.1
 SILENCE_S = 2.0
 """After this time an agent takes a silent worker for lost."""
 END_OF_TIME_S = 1e5
@@ -93,6 +96,13 @@ class Mind(Protocol):
     def next_deadline(self) -> float | None: ...
 
 
+@cache
+def load_bytes(slots: int, running: int, queued: int) -> int:
+    """Return how long a report is on the wire, with its frame."""
+    body = messages.encode(Load(slots=slots, running=running, queued=queued))
+    return len(frames.encode_header(frames.FrameKind.MESSAGE, 0, 0, len(body))) + len(body)
+
+
 @dataclass(slots=True)
 class Run:
     """One start of a job on a worker."""
@@ -129,10 +139,11 @@ class Worker:
         self.agents: list[Agent] = []
         self.up = True
         self.frozen = False
+        self._unread: list[Callable[[], None]] = []
         self.refusing = False
         self.lying = False
-        self._status_at = -1.0
-        self._status_due = False
+        self._reports = Reports()
+        self._report_due = False
         for fault in spec.faults:
             clock.at(fault.at, partial(self._fault, fault, True))
             clock.at(fault.until, partial(self._fault, fault, False))
@@ -140,6 +151,8 @@ class Worker:
     # --- what agents send -----------------------------------------------------------------------
 
     def receive(self, agent: Agent, job: JobId, cost: float) -> None:
+        if self.frozen:
+            self._unread.append(partial(self.receive, agent, job, cost))
         if not self.up or self.frozen:
             return
         key = agent.number, job
@@ -151,7 +164,9 @@ class Worker:
         self.changed()
 
     def cancel(self, agent: Agent, job: JobId) -> None:
-        if self.up and not self.frozen and (agent.number, job) in self.runs:
+        if self.frozen:
+            self._unread.append(partial(self.cancel, agent, job))
+        elif self.up and (agent.number, job) in self.runs:
             self._end((agent.number, job), wasted=True)
 
     # --- compiling ------------------------------------------------------------------------------
@@ -210,26 +225,33 @@ class Worker:
 
     def changed(self) -> None:
         """Tell the agents, soon."""
-        if self._status_due:
-            return
-        self._status_due = True
-        self._clock.at(max(self._clock.now, self._status_at + STATUS_EVERY_S), self._report)
+        self._reports.changed(range(len(self.agents)))
+        self._plan_report()
+
+    def _plan_report(self) -> None:
+        at = self._reports.next_at(self._clock.now)
+        if not self._report_due and at is not None:
+            self._report_due = True
+            self._clock.at(at, self._report)
 
     def _report(self) -> None:
-        self._status_due = False
-        self._status_at = self._clock.now
+        self._report_due = False
         if not self.up or self.frozen:
             return
+        due = set(self._reports.take(self._clock.now, self.admission.clients))
         counts = self.admission.counts
         event = e.WorkerChanged(worker=self.id, slots=counts.slots, running=counts.running, queued=counts.queued)
+        size = load_bytes(counts.slots, counts.running, counts.queued)
 
         def arrive() -> None:
-            for agent in self.agents:
+            for agent in [agent for agent in self.agents if agent.number in due]:
                 if self.id in agent.connected:
                     agent.messages += 1
+                    agent.status_bytes += size
                     agent.tell(event)
 
         self._reply(arrive)
+        self._plan_report()
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -246,8 +268,12 @@ class Worker:
                 self._set_speed(0.0 if begins else self.spec.speed)
                 if begins:
                     self._clock.after(SILENCE_S, self._lost_to_all)
-                elif fault.until - fault.at > SILENCE_S:
+                    return
+                if fault.until - fault.at > SILENCE_S:
                     self._begin_anew()
+                unread, self._unread = self._unread, []
+                for act in unread:
+                    act()
             case "killed" if begins:
                 self.up = False
                 self._clock.after(self.spec.delay_s, self._lost_to_all)
@@ -267,6 +293,7 @@ class Worker:
             run.agent.wasted += run.cost - run.left
         self.runs.clear()
         self.running.clear()
+        self._unread.clear()
         self.admission = self._admission(self.spec.slots)
         for agent in self.agents:
             self._clock.after(2 * self.spec.delay_s, partial(agent.join, self))
@@ -292,6 +319,7 @@ class Agent:
         self._rng = rng
         self.connected: dict[WorkerId, Worker] = {}
         self._holding: dict[str, set[WorkerId]] = {}
+        self._homes: dict[str, WorkerId] = {}
         self.todo = list(spec.jobs)
         self.open: dict[JobId, Outstanding] = {}
         self._here: dict[Ticket, tuple[JobId, Outstanding]] = {}
@@ -304,6 +332,10 @@ class Agent:
         self.remote = 0
         self.local = 0
         self.duplicates = 0
+        self.recalls = 0
+        self.status_bytes = 0
+        self.handled = 0
+        self.thought_s = 0.0
         self.wasted = 0.0
         self.useful = 0.0
         clock.at(spec.begins, self._release)
@@ -323,6 +355,7 @@ class Agent:
                 key=(self.spec.project, trace.file),
                 transfer_bytes=trace.closure_bytes,
                 holders=frozenset(self._holding.get(self.spec.project, ())),
+                home=self._homes.get(trace.file),
             )
             self.tell(event)
         if not self.open and not self.todo and self.ended is None:
@@ -334,7 +367,9 @@ class Agent:
         self.ended = None
         self.waits.clear()
         self.wasted = self.useful = 0.0
-        self.remote = self.local = self.messages = self.decisions = self.duplicates = 0
+        self.remote = self.local = self.messages = self.decisions = self.duplicates = self.recalls = 0
+        self.status_bytes = self.handled = 0
+        self.thought_s = 0.0
         self._release()
 
     def _over(self, number: JobId, begun: float) -> None:
@@ -346,11 +381,14 @@ class Agent:
     # --- the scheduler --------------------------------------------------------------------------
 
     def tell(self, event: e.Event) -> None:
+        begun = time.perf_counter()
         decisions = self.mind.handle(event, self._clock.now)
-        for decision in decisions:
-            self.decisions += 1
-            self._carry_out(decision)
         deadline = self.mind.next_deadline()
+        self.thought_s += time.perf_counter() - begun
+        self.handled += 1
+        for decision in decisions:
+            self.decisions += not isinstance(decision, GrantLocal)
+            self._carry_out(decision)
         if deadline is not None and (self._deadline is None or deadline < self._deadline):
             self._deadline = deadline
             self._clock.at(deadline, lambda: self._wake(deadline))
@@ -365,7 +403,9 @@ class Agent:
             case Grant() | Duplicate():
                 self.duplicates += isinstance(decision, Duplicate)
                 self._send(decision.job, decision.worker)
-            case RunLocally():
+            case RunLocally() | Recall():
+                self.recalls += isinstance(decision, Recall)
+                self._cancel(decision.job)
                 ticket = Ticket(decision.job + 1_000_000)
                 self._here[ticket] = decision.job, self.open[decision.job]
                 self._clock.after(
@@ -408,6 +448,12 @@ class Agent:
         self.messages += 1
         self._clock.after(seconds, lambda: worker.receive(self, number, job.trace.cost))
 
+    def _cancel(self, number: JobId) -> None:
+        for worker in self.open[number].sent.values():
+            self.messages += 1
+            self._clock.after(worker.spec.delay_s, partial(worker.cancel, self, number))
+        self.open[number].sent.clear()
+
     def refused(self, worker: Worker, number: JobId, blame: Blame) -> None:
         job = self.open.get(number)
         if job is None or job.sent.pop(worker.id, None) is None:
@@ -422,10 +468,8 @@ class Agent:
             return
         self.messages += 1
         self.remote += 1
-        for other in job.sent.values():
-            self.messages += 1
-            self._clock.after(other.spec.delay_s, partial(other.cancel, self, run.job))
-        job.sent.clear()
+        self._homes[job.trace.file] = worker.id
+        self._cancel(run.job)
         self.tell(e.JobDone(job=run.job, worker=worker.id, wall_s=wall, cpu_s=wall, queue_s=queue))
         self._over(run.job, begun)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.sim.minds import MINDS
 from tests.sim.model import AgentSpec, Fault, WorkerSpec, World, bent
-from tests.sim.traces import even, heavy, measured
+from tests.sim.traces import TraceJob, even, heavy, measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """``ratio``: makespan to the lower bound; ``wasted``: share of the useful work; ``messages``: a second and agent."""
+    """``ratio``: makespan to the lower bound; ``wasted``: share of the useful work; ``messages``: a second and agent.
+
+    ``status`` is in bytes a second and agent.  ``decision`` is the time that the mind took for everything that it was
+    told, by decision, and ``told`` by event; both in seconds of this machine, so they are no part of what is compared.
+    """
 
     makespan: float
     ratio: float
@@ -34,6 +38,10 @@ class Score:
     messages: float
     remote: float
     duplicates: int
+    recalls: int
+    status: float
+    decision: float = field(compare=False)
+    told: float = field(compare=False)
 
 
 def same(count: int, slots: int = 4, speed: float = 1.0) -> tuple[WorkerSpec, ...]:
@@ -66,6 +74,7 @@ def play(scenario: Scenario, mind: str, seed: int = 1) -> Score:
     rates = [agent.useful / end for agent, end in zip(world.agents, ends, strict=True)]
     makespan = max(ends)
     useful = sum(agent.useful for agent in world.agents)
+    thought = sum(agent.thought_s for agent in world.agents)
     jobs = sum(agent.remote + agent.local for agent in world.agents)
     return Score(
         makespan=makespan,
@@ -76,6 +85,10 @@ def play(scenario: Scenario, mind: str, seed: int = 1) -> Score:
         messages=sum(agent.messages for agent in world.agents) / len(world.agents) / makespan,
         remote=sum(agent.remote for agent in world.agents) / jobs,
         duplicates=sum(agent.duplicates for agent in world.agents),
+        recalls=sum(agent.recalls for agent in world.agents),
+        status=sum(agent.status_bytes for agent in world.agents) / len(world.agents) / makespan,
+        decision=thought / sum(agent.decisions for agent in world.agents),
+        told=thought / sum(agent.handled for agent in world.agents),
     )
 
 
@@ -93,25 +106,42 @@ def broken(*faults: Fault) -> tuple[WorkerSpec, ...]:
     return (bent(first, *faults), *others)
 
 
-_BUILD_300 = (build(even(300, 0.2), width=12, cores=2),)
-SCENARIOS: Final = {
-    each.name: each
-    for each in (
+_BUILD_300: Final = (build(even(300, 0.2), width=12, cores=2),)
+TUNED: Final = 0
+"""The seed of the made builds on which the scoreboard's first table and the tests stand."""
+
+
+def scenarios(seed: int = TUNED) -> dict[str, Scenario]:
+    """Return all scenarios, by name, with builds made from ``seed``."""
+
+    def made(count: int, own: int) -> tuple[TraceJob, ...]:
+        return heavy(count, own + 1000 * seed)
+
+    all_of_them = (
         Scenario(name="1x1", workers=same(1), agents=(build(measured("leveldb", 5), cores=2),)),
         Scenario(name="box of two cores", workers=same(3, slots=2), agents=(build(measured("leveldb", 3), width=8, cores=2),)),
-        Scenario(name="3x4, client of 8 cores", workers=same(3), agents=(build(heavy(300, 2), width=24, cores=8),)),
-        Scenario(name="mixed, first build", workers=speeds(*MIXED), mixed=True, agents=(build(heavy(1200, 3), width=64),)),
-        Scenario(name="mixed, again", workers=speeds(*MIXED), mixed=True, builds=2, agents=(build(heavy(1200, 3), width=64),)),
+        Scenario(name="3x4, client of 8 cores", workers=same(3), agents=(build(made(300, 2), width=24, cores=8),)),
+        Scenario(name="mixed, first build", workers=speeds(*MIXED), mixed=True, agents=(build(made(1200, 3), width=64),)),
+        Scenario(name="mixed, again", workers=speeds(*MIXED), mixed=True, builds=2, agents=(build(made(1200, 3), width=64),)),
         Scenario(name="mixed, leveldb", workers=speeds(*MIXED, slots=2), mixed=True, agents=(build(measured("leveldb", 12), width=32),)),
-        Scenario(name="mixed, few jobs at once", workers=speeds(8, 1, 1, 1, 1, 1), mixed=True, agents=(build(heavy(400, 4), width=12),)),
+        Scenario(name="mixed, few jobs at once", workers=speeds(8, 1, 1, 1, 1, 1), mixed=True, agents=(build(made(400, 4), width=12),)),
         Scenario(
             name="mixed, far and thin",
             workers=(*speeds(4, 2, 1), *(WorkerSpec(name=f"x{n}", speed=8, delay_s=0.05, bandwidth=2e6) for n in range(2))),
             mixed=True,
-            agents=(build(heavy(1200, 5), width=48),),
+            agents=(build(made(1200, 5), width=48),),
         ),
-        Scenario(name="10 agents", workers=same(10), agents=tuple(build(heavy(150, 10), width=20, project=f"p{n}") for n in range(10))),
-        Scenario(name="10 agents, mixed", workers=speeds(8, 8, 4, 4, 2, 2, 1, 1, 1, 1), mixed=True, agents=tuple(build(heavy(300, 11), width=20, project=f"p{n}") for n in range(10))),
+        Scenario(name="10 agents", workers=same(10), agents=tuple(build(made(150, 10), width=20, project=f"p{n}") for n in range(10))),
+        Scenario(name="10 agents, mixed", workers=speeds(8, 8, 4, 4, 2, 2, 1, 1, 1, 1), mixed=True, agents=tuple(build(made(300, 11), width=20, project=f"p{n}") for n in range(10))),
+        Scenario(
+            name="agents of -j4 and -j64",
+            workers=same(4),
+            agents=tuple(build(made(20 * width, 12), width=width, project=f"p{width}") for width in (4, 64)),
+        ),
+        *(
+            Scenario(name=f"12 slots, -j{width}", workers=same(3), agents=(build(made(600, 13), width=width),))
+            for width in (12, 24, 200)
+        ),
         Scenario(name="300 jobs", workers=same(3), agents=_BUILD_300),
         Scenario(name="300 jobs, one killed", workers=broken(Fault(kind="killed", at=QUARTER)), agents=_BUILD_300),
         Scenario(name="300 jobs, one frozen", workers=broken(Fault(kind="frozen", at=QUARTER)), agents=_BUILD_300),
@@ -123,8 +153,11 @@ SCENARIOS: Final = {
             name="100 agents, 1000 workers",
             workers=tuple(WorkerSpec(name=f"w{n:04}", slots=4, speed=(1, 2, 4, 8)[n % 4]) for n in range(1000)),
             mixed=True,
-            agents=tuple(build(heavy(400, n), width=60, project=f"p{n}") for n in range(100)),
+            agents=tuple(build(made(400, n), width=60, project=f"p{n}") for n in range(100)),
             long=True,
         ),
-    )
-}  # fmt: skip
+    )  # fmt: skip
+    return {each.name: each for each in all_of_them}
+
+
+SCENARIOS: Final = scenarios()

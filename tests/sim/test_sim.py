@@ -27,6 +27,39 @@ def test_a_box_of_two_cores_sends_nearly_all_jobs_away(seed: int) -> None:
     assert agent.remote >= 0.95 * (agent.remote + agent.local)
 
 
+def test_a_build_no_larger_than_the_workers_is_done_by_them() -> None:
+    assert play(SCENARIOS["12 slots, -j12"], "least-completion").remote >= 0.95
+
+
+@pytest.mark.parametrize("cost", [0.02, 0.2, 20.0])
+def test_short_and_long_jobs_are_treated_alike(cost: float) -> None:
+    """Sent away all of them, hardly one twice, and the workers are never idle."""
+    spec = AgentSpec(jobs=even(300, cost), width=12, cores=8)
+    world = World(same(3), [spec], MINDS["least-completion"]())
+    world.run()
+    (agent,) = world.agents
+    assert agent.remote >= 0.95 * 300
+    assert agent.wasted <= 0.05 * agent.useful
+    assert world.clock.now <= 1.25 * 300 * cost / 12 + 0.2
+
+
+def test_one_agent_does_not_starve_beside_a_large_one() -> None:
+    """Four jobs at once beside sixty-four, on sixteen slots: they wait little, and are done long before the others."""
+    world = build("agents of -j4 and -j64")
+    small, large = world.agents
+    assert small.ended is not None and large.ended is not None
+    assert sorted(small.waits)[len(small.waits) // 2] < 0.5 * sorted(large.waits)[len(large.waits) // 2]
+    assert small.ended < 0.8 * large.ended
+
+
+def test_status_of_many_workers_is_a_trickle() -> None:
+    """Thirty agents at work on a hundred workers: what they are told by all of them, a second."""
+    agents = [AgentSpec(jobs=heavy(60, n), width=20, project=f"p{n}") for n in range(30)]
+    world = World(same(100), agents, MINDS["least-completion"]())
+    world.run()
+    assert max(agent.status_bytes for agent in world.agents) / world.clock.now < 50_000
+
+
 def test_idle_cores_of_the_client_are_used_when_workers_are_full() -> None:
     with_help, without = (
         play(SCENARIOS["3x4, client of 8 cores"], "least-completion"),

@@ -31,6 +31,7 @@ from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
+from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.stock_trial import StockTrials
 from zdistcc.agent.stocks import Stocks
@@ -46,7 +47,7 @@ from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuar
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import Match
+from zdistcc.toolchain.identity import CompilerId, Match
 from zdistcc.toolchain.lookup import default_compiler
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import ProbeCache
@@ -86,6 +87,7 @@ class Agent:
         trials = StockTrials(cache / "canary", self._env)
         self.stocks = Stocks(self.dispatcher, self.roster, trials, self.journal, longest_s=settings.distcc_timeout)
         self._host_lists: dict[str, str] = {"": ""}
+        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats, self.stocks)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -214,8 +216,8 @@ class Agent:
                 await self._settle(question.get("settle", 0.0), settings.peers)
                 return await admin.explain(self, self.roster, self._views, launch, self._with_fidelity(settings))
             case "trial":
-                default = await asyncio.to_thread(self._default_compiler)
-                return {"trials": await trial_everywhere(self, self.roster, default)}
+                compiler = await asyncio.to_thread(self._default_compiler)
+                return {"trials": await trial_everywhere(self, self.roster, compiler)}
             case "parallelism":
                 self._use_hosts(question.get("hosts", ""))
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
@@ -224,6 +226,12 @@ class Agent:
                 return admin.journal_page(self, self.history.agent, question.get("after", 0))
             case "history":
                 return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
+            case "snapshot":
+                await self._settle(question.get("settle", 0.0), question.get("peers", ()))
+                default = await self._default_id()
+                return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
+            case "build":
+                return self.journal.tallies.as_json(str(question.get("build")))
             case "version":
                 return {"version": __version__, "pid": os.getpid()}
             case "stop":
@@ -248,8 +256,7 @@ class Agent:
         await self.stocks.settled(min(seconds, 10.0))
 
     async def _hosts(self) -> dict[str, Any]:
-        compiler = await asyncio.to_thread(self._default_compiler)
-        default = compiler.id if compiler is not None else None
+        default = await self._default_id()
         views = self._views()
         rows = [
             admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
@@ -269,12 +276,16 @@ class Agent:
     async def _parallelism(self) -> Parallelism:
         """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
         needs = self.dispatcher.recent_needs
-        if not needs and (default := await asyncio.to_thread(self._default_compiler)) is not None:
-            needs = (Need(compiler=default.id, level=Match(self.settings.compatibility), language="c", plain=True),)
+        if not needs and (default := await self._default_id()) is not None:
+            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c", plain=True),)
         return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
 
     def _views(self) -> dict[str, WorkerView]:
         return {view.worker: view for view in self.dispatcher.snapshot().workers}
+
+    async def _default_id(self) -> CompilerId | None:
+        compiler = await asyncio.to_thread(self._default_compiler)
+        return compiler.id if compiler is not None else None
 
     def _default_compiler(self) -> Probed | None:
         path = default_compiler(self._env)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, RunLocally
+from zdistcc.schedule.decisions import Decision, Duplicate, Grant, GrantLocal, Recall, RunLocally
 from zdistcc.schedule.events import (
     Blame,
     Event,
@@ -34,6 +34,8 @@ from zdistcc.schedule.scheduler import Scheduler
 from zdistcc.schedule.snapshot import Snapshot
 
 Placement = Grant | RunLocally
+Change = Duplicate | Recall
+"""What may be ordered of a job that is under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,16 @@ RECENT_NEEDS: Final = 8
 
 
 class Dispatcher:
-    """Owner of the scheduler in the agent."""
+    """Owner of the scheduler in the agent; ``on_told`` is called with each fact."""
 
     def __init__(self, *, local_slots: int, policy: PolicyRow) -> None:
         self.foresees = policy.foresees
+        self.on_told: Callable[[Event], None] = lambda event: None
         self._scheduler = Scheduler(local_slots=local_slots, policy=policy, jitter=random.random)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._placements: dict[JobId, asyncio.Future[Placement]] = {}
-        self._seconds: dict[JobId, asyncio.Future[Duplicate]] = {}
+        self._changes: dict[JobId, asyncio.Future[Change]] = {}
         self._tickets: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._builds: dict[JobId, Hashable] = {}
@@ -79,6 +82,7 @@ class Dispatcher:
         for decision in self._scheduler.handle(event, self._loop.time()):
             self._carry_out(decision)
         self._plan_wake_up()
+        self.on_told(event)
 
     def snapshot(self) -> Snapshot:
         """Return the scheduler's state."""
@@ -134,9 +138,9 @@ class Dispatcher:
         """The last worker that had ``job`` did not do it: return where it is to run instead."""
         return await self._decided(job, LeaseBroken(job=job, blame=blame, worker=worker))
 
-    def second_start(self, job: JobId) -> asyncio.Future[Duplicate]:
-        """Return what will hold the order to start a granted ``job`` once more, if ever that is given."""
-        future = self._seconds[job] = self._loop.create_future()
+    def change_of(self, job: JobId) -> asyncio.Future[Change]:
+        """Return what will hold the order to start a granted ``job`` elsewhere too or here, if ever that is given."""
+        future = self._changes[job] = self._loop.create_future()
         return future
 
     def one_failed(self, job: JobId, blame: Blame, worker: WorkerId) -> None:
@@ -158,7 +162,7 @@ class Dispatcher:
     def abandon(self, job: JobId) -> None:
         """Nobody wants ``job`` any more."""
         self._placements.pop(job, None)
-        self._seconds.pop(job, None)
+        self._changes.pop(job, None)
         self._wanting.discard(job)
         self.tell(JobAbandoned(job=job))
 
@@ -200,10 +204,10 @@ class Dispatcher:
                 placement = self._placements.pop(decision.job, None)
                 if placement is not None and not placement.done():
                     placement.set_result(decision)
-            case Duplicate():
-                second = self._seconds.pop(decision.job, None)
-                if second is not None and not second.done():
-                    second.set_result(decision)
+            case Duplicate() | Recall():
+                change = self._changes.pop(decision.job, None)
+                if change is not None and not change.done():
+                    change.set_result(decision)
             case GrantLocal():
                 turn = self._tickets.get(decision.ticket)
                 if turn is not None and not turn.done():

@@ -28,7 +28,7 @@ from zdistcc.agent.headers import Bundle, Shelf
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.outputs import NotWritten
 from zdistcc.agent.plan import Plan, Planner, Stay, not_as_text
-from zdistcc.agent.race import Lost, Order, SecondFailed, first_answer
+from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, first_answer
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
@@ -70,6 +70,8 @@ _BLAME: Final = {
     RefusalCode.CANCELLED: Blame.JOB,
     RefusalCode.INTERNAL: Blame.JOB,
 }
+_NOT_TRIED: Final = (RefusalCode.BUSY, RefusalCode.DRAINING, RefusalCode.NO_COMPILER)
+"""Refusals of a trial that keep the job from being sent in any other way as well."""
 _EXIT_CODES: Final = {
     Reason.NO_WORKER: ExitCode.NO_HOSTS,
     Reason.NO_COMPATIBLE_WORKER: ExitCode.NO_HOSTS,
@@ -202,6 +204,8 @@ class JobRun:
                 )
             except _Stays as stays:
                 return stays.here
+            if isinstance(end, CalledBack):
+                return Here(reason=Reason.STRAGGLER, detail=self._name(end.order))
             if isinstance(end, Lost):
                 placement = await dispatcher.place_again(self._job, _blame(end.error), end.order.worker)
                 continue
@@ -233,7 +237,8 @@ class JobRun:
                 self._farm.quarantine(order.worker, error)
             _log.info("job=%d worker=%r blame=%s %s", self._job, self._name(order), _blame(error).value, error)
             if not isinstance(error, _Unfit):
-                self._farm.journal.note("failed", self._name(order), f"{record.file}: {error}")
+                kind = "refused" if isinstance(error, Refused) else "failed"
+                self._farm.journal.note(kind, self._name(order), f"{record.file}: {error}")
             raise
 
     def _write_down(self, answer: Answer, mode: str, worker: str) -> None:
@@ -333,7 +338,7 @@ class JobRun:
             self._text = await self._preprocess(plan, pack=False)
         began = self._on_its_way(grant)
         began()
-        return await self._farm.stocks.compile(grant.worker, plan, self._text.plain(), self._text.seconds)
+        return await self._farm.stocks.compile(grant.worker, plan, self._text.plain())
 
     async def _judge(self, plan: Plan, grant: Order, remote: Remote) -> Verdict:
         """What is known, or found out now, of the worker's compiler compared with ours."""
@@ -348,7 +353,7 @@ class JobRun:
             try:
                 answer = await send_tree(self._farm.shelf, remote, grant, trial_plan, bundle)
             except (Refused, Stale) as error:
-                if isinstance(error, Refused) and error.refusal.code in (RefusalCode.BUSY, RefusalCode.DRAINING):
+                if isinstance(error, Refused) and error.refusal.code in _NOT_TRIED:
                     raise
                 _log.warning("trial refused worker=%r %s", self._name(grant), error)
                 return None
@@ -381,7 +386,6 @@ class JobRun:
 
     async def _preprocess(self, plan: Plan, *, pack: bool = True) -> Text:
         """Make the text here, in a local slot; raises :class:`_Stays` when there is none to be sent."""
-        begun = self._clock()
         if plan.invocation.language.preprocessed:
             text, stderr = _read(os.path.join(self._request.cwd, plan.invocation.source)), b""
         else:
@@ -392,7 +396,7 @@ class JobRun:
         codec, packed = codecs.pack(text) if pack else (0, text)
         body = messages.Body(raw=len(text), packed=len(packed), codec=codec)
         blob = messages.Blob(digest=hashlib.sha256(text).digest(), body=body)
-        return Text(blob=blob, packed=packed, stderr=stderr, seconds=self._clock() - begun)
+        return Text(blob=blob, packed=packed, stderr=stderr)
 
     async def _run_preprocessor(self, plan: Plan) -> tuple[bytes, bytes]:
         ticket = await self._farm.dispatcher.local(urgent=True)

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from zdistcc.agent.tallies import Tallies, build_of
 from zdistcc.discovery.advert import printable
 from zdistcc.schedule.events import JobId
 from zdistcc.wire.control import LaunchRequest
@@ -60,6 +61,7 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     second_worker: str = ""
     second: float = 0.0
     first_worker: str = ""
+    build: str = ""
     cpu_ms: int = 0
     wall_ms: int = 0
     queue_ms: int = 0
@@ -68,7 +70,10 @@ class JobRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Note(msgspec.Struct, kw_only=True, frozen=True):
-    """Something happened to a worker: ``kind`` is ``joined``, ``left``, ``lost``, ``refused``, …"""
+    """Something happened to a worker.
+
+    ``kind`` is ``joined``, ``left``, ``lost``, ``unreachable``, ``refused`` or ``failed``.
+    """
 
     number: int
     at: float
@@ -101,20 +106,28 @@ def _session(pid: int) -> int:
         return 0
 
 
-class Journal:
-    """All records, those under way by job; ``keep`` is called with each that is finished, and with each note."""
+def _deaf(news: JobRecord | Note) -> None:
+    """The listener while nobody listens."""
 
-    def __init__(
-        self, clock: Callable[[], float], keep: Callable[[JobRecord | Note], None] = lambda record: None
-    ) -> None:
+
+class Journal:
+    """All records, those under way by job.
+
+    ``keep`` is called with each that is finished and with each note; ``listener`` also with those that begin or get a
+    slot here.
+    """
+
+    def __init__(self, clock: Callable[[], float], keep: Callable[[JobRecord | Note], None] = _deaf) -> None:
         self.epoch = time.time() - clock()
         self.under_way: dict[JobId, JobRecord] = {}
         self.finished = 0
+        self.listener: Callable[[JobRecord | Note], None] = _deaf
         self._clock = clock
         self._keep = keep
         self._jobs: deque[JobRecord] = deque(maxlen=KEPT_JOBS)
         self._notes: deque[Note] = deque(maxlen=KEPT_NOTES)
         self._numbers = count(1)
+        self.tallies = Tallies()
 
     def begin(self, job: JobId, request: LaunchRequest) -> JobRecord:
         """A launcher came with a command."""
@@ -125,7 +138,9 @@ class Journal:
             pid=request.pid,
             session=_session(request.pid),
             begun=self._clock(),
+            build=build_of(request.env),
         )
+        self.listener(record)
         return record
 
     def end(self, job: JobId | None, fate: str) -> None:
@@ -136,25 +151,30 @@ class Journal:
             record.ended = self._clock()
             self.finished += 1
             self._jobs.append(record)
+            if record.build:
+                self.tallies.count(record.build, fate, record.worker, record.reason, record.cpu_ms)
             self._keep(record)
+            self.listener(record)
 
     def runs_here(self, job: JobId | None) -> None:
         """``job`` has a slot of this machine and runs there from now on."""
         record = self.under_way.get(job) if job is not None else None
         if record is not None:
             record.running = self._clock()
+            self.listener(record)
 
     def note(self, kind: str, worker: str, text: str = "") -> None:
         """Something happened to ``worker``."""
-        made = Note(
+        note = Note(
             number=next(self._numbers),
             at=self._clock(),
             kind=kind,
             worker=worker,
             text=printable(text, LONGEST_WORD),
         )
-        self._notes.append(made)
-        self._keep(made)
+        self._notes.append(note)
+        self._keep(note)
+        self.listener(note)
 
     @property
     def first(self) -> int:

@@ -3,6 +3,10 @@
 The first whole answer wins and the other start is cancelled; a start that fails while the other is under way is only
 reported.  Nothing is written here, so however many starts there are, one caller gets one answer.
 
+A straggler may also be called back, to run on this machine.  That is no second start: the user's own compiler writes
+its outputs itself, so the start is cancelled first, and its answer is dropped even if it comes meanwhile.  Rejected:
+compiling here to a temporary name, so that both could race: the name stands in dependency files and debug information.
+
 Must not know: what is shipped, or how.
 """
 
@@ -13,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.dispatch import Change, Dispatcher
 from zdistcc.errors import InfraError
-from zdistcc.schedule.decisions import Duplicate, Grant
+from zdistcc.schedule.decisions import Duplicate, Grant, Recall
 from zdistcc.schedule.events import Blame, JobId
 
 T = TypeVar("T")
@@ -42,14 +46,21 @@ class Lost:
     error: InfraError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledBack:
+    """The job is to run on this machine instead; no start is under way any more."""
+
+    order: Order
+
+
 async def first_answer(
     dispatcher: Dispatcher,
     job: JobId,
     grant: Grant,
     start: Callable[[Order], Awaitable[T]],
     blame: Callable[[InfraError], Blame],
-) -> Won[T] | Lost:
-    """Start ``job`` as granted, and once more when that is ordered; return the first answer.
+) -> Won[T] | Lost | CalledBack:
+    """Start ``job`` as granted, and once more when that is ordered; return the first answer, if there is to be one.
 
     What is no :class:`InfraError` is raised: from the first start at once; from the second it ends that start only.
     """
@@ -58,18 +69,20 @@ async def first_answer(
             return Won(order=grant, answer=await start(grant))
         except InfraError as failure:
             return Lost(order=grant, error=failure)
-    second: asyncio.Future[Duplicate] | None = dispatcher.second_start(job)
+    change: asyncio.Future[Change] | None = dispatcher.change_of(job)
     first = asyncio.ensure_future(start(grant))
     starts: dict[asyncio.Future[T], Order] = {first: grant}
     try:
         while True:
-            waiting: set[asyncio.Future[T] | asyncio.Future[Duplicate]] = {*starts}
-            if second is not None:
-                waiting.add(second)
+            waiting: set[asyncio.Future[T] | asyncio.Future[Change]] = {*starts}
+            if change is not None:
+                waiting.add(change)
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if second is not None and second.done():
-                again = second.result()
-                second = None
+            if change is not None and change.done():
+                again = change.result()
+                change = None
+                if isinstance(again, Recall):
+                    return CalledBack(order=grant)
                 starts[asyncio.ensure_future(start(again))] = again
             for task in [task for task in starts if task.done()]:
                 order = starts.pop(task)

@@ -14,7 +14,7 @@ import msgspec
 
 from zdistcc import __version__
 from zdistcc.errors import InfraError, LocalProtocolError
-from zdistcc.net.drive import RESTING, WAITING, Link
+from zdistcc.net.drive import LOOKED_AT, RESTING, WAITING, Link
 from zdistcc.sources.model import Closure, SourceFile
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
@@ -118,6 +118,7 @@ class Remote:
         self._sets: dict[tuple[int, bytes], int] = {}
         self.stock = object()
         """Stands for the compilers that the worker has: another object when they have changed."""
+        self._rest = RESTING
         self.greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
         self.link = Link(Connection(Role.AGENT), self)
         self.link.send(Hello(version=__version__, name=socket.gethostname(), agent=agent, features=FEATURES))
@@ -176,7 +177,13 @@ class Remote:
         finally:
             self._pending.pop(stream, None)
             if not self._pending:
-                self.link.watch(RESTING)
+                self.link.watch(self._rest)
+
+    def look_at(self, looked_at: bool) -> None:
+        """While jobs do not do so anyway, mind the worker's silence more closely, or no more."""
+        self._rest = LOOKED_AT if looked_at else RESTING
+        if self.greeted.done() and not self._pending:
+            self.link.watch(self._rest)
 
     def holds(self, files: Iterable[SourceFile]) -> bool:
         """Return whether the worker was told of all of ``files``."""
@@ -224,7 +231,7 @@ class Remote:
             return
         match message:
             case Greeting():
-                self.link.watch(RESTING)
+                self.link.watch(self._rest)
                 if not self.greeted.done():
                     self.greeted.set_result(message)
             case Denied():

@@ -49,6 +49,8 @@ MISSED_RETRY_S: Final = 0.5
 come at once."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
+MISSED_IDLE_RETRY_S: Final = 5.0
+"""The same while nobody wants anything: what people are shown should not be long out of date."""
 MISSED_TIMEOUT_S: Final = 1.0
 """How long such a look takes: a first packet that was lost is sent again after a second, so a new look is as good."""
 MISSED_S: Final = 600.0
@@ -97,15 +99,10 @@ class Entry:
     bytes_before: tuple[int, int] = (0, 0)
     task: asyncio.Task[None] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    limit: int | None = None
-    """The most slots that are used there, where a host list says so."""
+    limit: int = MAX_SLOTS
+    """The most slots that are used there; a host list may say less."""
     sought: asyncio.Future[bool] | None = None
     """Whether there is a worker at all, where only an address in a host list says so."""
-
-    @property
-    def slots_limit(self) -> int:
-        """The most slots that are used there."""
-        return MAX_SLOTS if self.limit is None else min(self.limit, MAX_SLOTS)
 
     @property
     def connected(self) -> bool:
@@ -268,7 +265,7 @@ class Roster:
                 known = False
         return known
 
-    async def seek(self, name: str, address: Address, limit: int | None) -> bool:
+    async def seek(self, name: str, address: Address, limit: int = MAX_SLOTS) -> bool:
         """Look once whether a worker answers at ``address``; it is kept if so, and given ``limit`` jobs at most."""
         entry = next((entry for entry in self._entries if address in entry.addresses), None)
         if entry is None:
@@ -278,7 +275,7 @@ class Roster:
                 entry.ways.clear()
                 entry.wake.set()
             return entry.sought.result()
-        entry.limit = limit if limit is not None else entry.limit
+        entry.limit = limit
         return entry.connected
 
     def native_addresses(self) -> frozenset[str]:
@@ -331,7 +328,8 @@ class Roster:
                     await lost.wait()
                 except InfraError as error:
                     if entry.trouble != str(error):
-                        self._journal.note("unreachable", entry.name, str(error))
+                        kind = "refused" if isinstance(error, NotServed) else "unreachable"
+                        self._journal.note(kind, entry.name, str(error))
                     entry.trouble = str(error)
                     level = logging.INFO if retry == FIRST_RETRY_S else logging.DEBUG  # said once, however often tried
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
@@ -347,8 +345,7 @@ class Roster:
                 _settle(entry, False)
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    missed = self._is_missed(entry) and self._dispatcher.busy
-                    await self._pause(entry, self._missed_retry_s() if missed else retry)
+                    await self._pause(entry, self._missed_retry_s(retry) if self._is_missed(entry) else retry)
                     retry = min(LONGEST_RETRY_S, 2 * retry)
         finally:
             _settle(entry, False)
@@ -363,9 +360,10 @@ class Roster:
         lost_at = None if entry.left else entry.lost_at
         return lost_at is not None and self._loop.time() - lost_at < MISSED_S
 
-    def _missed_retry_s(self) -> float:
+    def _missed_retry_s(self, retry: float) -> float:
         missed = sum(entry.remote is None and self._is_missed(entry) for entry in self._entries)
-        return MISSED_RETRY_S * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
+        pause = MISSED_RETRY_S if self._dispatcher.busy else min(retry, MISSED_IDLE_RETRY_S)
+        return pause * max(1.0, missed / MISSED_AT_ONCE) * (0.75 + random.random() / 2)
 
     def _look_for_the_missed(self) -> None:
         """A first job wants a worker: see now whether those that were lost are back."""
@@ -437,7 +435,7 @@ class Roster:
             WorkerJoined(
                 worker=entry.id,
                 name=entry.name,
-                slots=min(greeting.slots, entry.slots_limit),
+                slots=min(greeting.slots, entry.limit),
                 offers=offers_of(greeting.compilers),
                 started=greeting.started,
             )
@@ -455,7 +453,10 @@ class Roster:
         entry.bytes_before = sent + remote.link.bytes_sent, received + remote.link.bytes_received
         if entry.id is not None:
             _log.info("worker left name=%r id=%s cause=%s", entry.name, entry.id, entry.trouble)
-            self._journal.note("lost" if fault else "left", entry.name, entry.trouble)
+            if fault and not entry.left:
+                self._journal.note("lost", entry.name, entry.trouble)
+            else:
+                self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
         self.on_change()
@@ -465,7 +466,7 @@ class Roster:
         round_trip = entry.remote.link.round_trip_s if entry.remote else None
         match message:
             case Load():
-                self._dispatcher.tell(change_of(entry.id, message, round_trip, entry.slots_limit))
+                self._dispatcher.tell(change_of(entry.id, message, round_trip, entry.limit))
             case Compilers():
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():

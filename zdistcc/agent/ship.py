@@ -26,12 +26,11 @@ EAGER_BYTES: Final = 32 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A preprocessed source: what travels, what the preprocessor said, and how long it took."""
+    """A preprocessed source: what travels, and what the preprocessor said."""
 
     blob: messages.Blob
     packed: bytes
     stderr: bytes
-    seconds: float
 
     def plain(self) -> bytes:
         """Return it as the preprocessor wrote it."""

@@ -113,7 +113,7 @@ class StockRemote:
         self.seconds_per_byte += (rate - self.seconds_per_byte) * (0.1 if self.seconds_per_byte else 1)
 
 
-def answer_of(reply: Reply, mark: bytes, *, made_in_s: float) -> Answer:
+def answer_of(reply: Reply, mark: bytes) -> Answer:
     """Return ``reply`` as a worker's answer; ``mark`` is that of the compiler on trial.
 
     Raises :class:`HostTrouble` for what no compiler says, :class:`Unlike` for what that compiler would not have made.
@@ -129,7 +129,7 @@ def answer_of(reply: Reply, mark: bytes, *, made_in_s: float) -> Answer:
     there = mark_of(made) if mark not in made else b""
     if there:
         raise Unlike(f"its compiler is another one now: {messages.sentence(there.decode('ascii', 'replace'))}")
-    wall_ms = round(1000 * (reply.seconds + made_in_s))
+    wall_ms = round(1000 * reply.seconds)
     outputs = (
         () if code else (messages.Output(kind="object", body=messages.Body(raw=len(made), packed=reply.received)),)
     )

@@ -298,7 +298,7 @@ class Stocks:
         if spec is None:
             return False
         ports = {spec.port, DEFAULT_PORT if spec.port == hostspec.DEFAULT_PORT else spec.port}
-        limit = spec.limit if spec.limited else None
+        limit = spec.limit if spec.limited else MAX_SLOTS
         places = {Address(address.host, port) for address in host.remote.addresses for port in ports}
         found = await asyncio.gather(*(self._roster.seek(host.name, place, limit) for place in places))
         return any(found)
@@ -335,6 +335,7 @@ class Stocks:
         for host in self._hosts:
             if self._is_native(host):
                 self._tell(host, State.NATIVE, "")
+                host.wake.set()
             elif host.state is State.NATIVE:
                 host.wake.set()
 
@@ -370,7 +371,7 @@ class Stocks:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    async def compile(self, worker: WorkerId, plan: Plan, text: bytes, made_in_s: float) -> Answer:
+    async def compile(self, worker: WorkerId, plan: Plan, text: bytes) -> Answer:
         """Have preprocessed ``text`` compiled as ``plan`` says; an :class:`InfraError` says why that was not done."""
         host = self.host(worker)
         passed = host.passed.get((plan.compiler.id, plan.need.language)) if host is not None else None
@@ -379,7 +380,7 @@ class Stocks:
         try:
             words = (*passed.words, *plan.remote_args())
             reply = await host.remote.compile(words, text, suffix_of(plan.need.language))
-            answer = answer_of(reply, passed.mark, made_in_s=made_in_s)
+            answer = answer_of(reply, passed.mark)
         except InfraError as error:
             self._let_down(host, error)
             raise

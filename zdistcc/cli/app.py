@@ -1,22 +1,24 @@
 """The commands table and the entry point of ``zdistcc COMMAND``.
 
-A command is a row: its name and the module that has a function ``command`` with typer's annotations.  Only the module
-that is asked for is imported, so that ``zdistcc stop`` does not pay for what ``demo`` needs.  The launcher knows the
-same words (launcher.c, ``CLI_COMMANDS``); a test compares them.
+A command is a row: its name and the module that has a function ``command`` (or the one named after the colon) with
+typer's annotations.  Only the module that is asked for is imported, so that ``zdistcc stop`` does not pay for what
+``demo`` needs.  The launcher knows the same words (launcher.c, ``CLI_COMMANDS``); a test compares them.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from zdistcc import __version__
 from zdistcc.errors import UserError
 
 COMMANDS: Final = {
+    "status": "zdistcc.cli.status",
     "hosts": "zdistcc.cli.hosts",
     "stats": "zdistcc.cli.stats",
     "report": "zdistcc.cli.report",
@@ -26,8 +28,15 @@ COMMANDS: Final = {
     "demo": "zdistcc.cli.demo",
     "doctor": "zdistcc.cli.doctor",
     "masquerade": "zdistcc.cli.masquerade",
+    "make": "zdistcc.cli.run:make",
+    "ninja": "zdistcc.cli.run:ninja",
+    "cmake": "zdistcc.cli.run:cmake",
+    "run": "zdistcc.cli.run:run",
+    "env": "zdistcc.cli.env",
 }
 _HELP: Final = """A distributed C/C++ compiler for the local network that needs no configuration.
+
+Build with it:  zdistcc make   or   zdistcc ninja   or   zdistcc run -- COMMAND
 
 Compile with it:  zdistcc gcc -c x.c   or   make -j8 CC="zdistcc gcc"
 
@@ -36,7 +45,19 @@ Offer a machine:  zdistccd
 More:  man zdistcc
 """
 _VERBATIM: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""``explain`` takes a compiler's command line: its options are not ours."""
+_CONTEXTS: Final = {"explain": _VERBATIM, "run": {"allow_interspersed_args": False}}
+"""These take another program's command line: its options are not ours."""
+UNTOUCHED: Final = ("make", "ninja", "cmake")
+"""All their words are those of the tools."""
+
+
+class Untouched(TyperCommand):
+    """A command that reads none of its words: not even ``--help`` and ``--`` are ours."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Hand over all words as they are."""
+        ctx.params["arguments"] = args
+        return []
 
 
 def _show_version(wanted: bool) -> None:
@@ -97,10 +118,11 @@ def build(only: str | None = None) -> typer.Typer:
     app.callback(help=_HELP)(_root)
     for name, module in COMMANDS.items():
         if only is None or only == name:
-            function = importlib.import_module(module).command
+            place, _, attribute = module.partition(":")
+            function = getattr(importlib.import_module(place), attribute or "command")
             sentence = (function.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
-            context = _VERBATIM if name == "explain" else None
-            app.command(name, short_help=sentence, context_settings=context)(function)
+            kind = Untouched if name in UNTOUCHED else TyperCommand
+            app.command(name, cls=kind, short_help=sentence, context_settings=_CONTEXTS.get(name))(function)
     return app
 
 

@@ -157,7 +157,7 @@ def _further(row: Mapping[str, Any], reaches: Sequence[Reach], version: str) -> 
     closed = [reach for reach in reaches if reach.knock is not Knock.OPEN]
     if open_ones and closed:
         yield note(CHECK, f"not by all of its addresses: {', '.join(map(str, closed))}", subject=name)
-    if row["version"] and row["version"] != version and row["protocol"] != "distcc":
+    if row["version"] and row["version"] != version and row.get("protocol") != "distcc":
         yield note(
             CHECK, f"runs zdistcc {row['version']}, this machine {version}", "install the same version on both", name
         )

@@ -44,16 +44,8 @@ EXIT_GENERAL, EXIT_CONNECT, EXIT_IO, EXIT_NO_COMPILER, EXIT_RECURSION = 100, 103
 FLAG_TERMINAL, FLAG_IMPLICIT, FLAG_MASQUERADE, FLAG_PYTHON = 1, 2, 4, 8
 REPLY_WAIT, REPLY_RUN, REPLY_DONE, REPLY_FAIL = 0, 1, 2, 3
 
-CLI_COMMANDS = (
-    b"hosts",
-    b"stats",
-    b"report",
-    b"trace",
-    b"explain",
-    b"stop",
-    b"demo",
-    b"doctor",
-    b"masquerade",
+CLI_COMMANDS = tuple(
+    b"status hosts stats report trace explain stop demo doctor masquerade make ninja cmake run env".split()
 )
 CLI_OPTIONS = (
     b"--help",

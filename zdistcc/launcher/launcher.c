@@ -78,8 +78,8 @@ enum { REPLY_WAIT = 0, REPLY_RUN = 1, REPLY_DONE = 2, REPLY_FAIL = 3 };
 enum { HEADER_BYTES = 32, REPLY_BYTES = 20 };
 
 /* The commands of zdistcc.cli.app; a test compares them. */
-static const char *const cli_commands[] = {"hosts", "stats", "report", "trace", "explain", "stop", "demo", "doctor",
-                                           "masquerade", NULL};
+static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "demo",
+                                           "doctor", "masquerade", "make", "ninja", "cmake", "run", "env", NULL};
 static const char *const cli_options[] = {"--help", "-h", "-j", "--show-hosts", "--version",
                                           "--install-completion", "--show-completion", NULL};
 /* Under any other name we are the compiler of that name. "distcc" is for what was written for it. */

@@ -41,6 +41,8 @@ WAITING: Final = Watch(ping_s=0.25, silence_s=1.5)
 Together less than the two seconds after which a silent worker has to be lost."""
 SERVING: Final = Watch(ping_s=1.0, silence_s=4.0)
 """While a client's jobs take slots; a client is busier than a worker, and its jobs are lost with it."""
+LOOKED_AT: Final = Watch(ping_s=1.0, silence_s=2.5)
+"""While somebody looks at what is shown of an idle worker: its absence is seen soon, and round trips are known."""
 RESTING: Final = Watch(ping_s=5.0, silence_s=16.0)
 MAX_UNSENT_BYTES: Final = 16 << 20
 """A peer for which that much in messages is waiting does not read them: it is given up before it costs more memory."""

@@ -28,6 +28,16 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """``job`` takes far too long where it is, and this machine has a slot to spare: end its start there, run it here.
+
+    No race of the two: the user's own compiler writes its outputs itself, so nobody else may be about to.
+    """
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunLocally:
     """No worker will do ``job``; ``detail`` says more than the reason where there is more to say."""
 
@@ -43,4 +53,4 @@ class GrantLocal:
     ticket: Ticket
 
 
-Decision = Grant | Duplicate | RunLocally | GrantLocal
+Decision = Grant | Duplicate | Recall | RunLocally | GrantLocal

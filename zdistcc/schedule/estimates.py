@@ -61,21 +61,25 @@ class Estimates:
     def __init__(self) -> None:
         self._rates: dict[tuple[str, bool], _Level] = {}
         self._slowness: dict[WorkerId, _Level] = {}
+        self._factors: dict[WorkerId, float] = {}
         self._sum = 0.0
+        self._stranger = 1.0
         self._known: OrderedDict[Hashable, float] = OrderedDict()
         self.average_s = FIRST_GUESS_S
+        self._results = 0
 
     def work(self, job: Work) -> float:
         """Return how much work ``job`` is, in seconds at speed 1."""
         known = self._known.get(job.key) if job.key is not None else None
         return known if known is not None else math.exp(self._rate(job).value) * self._units(job)
 
+    def known(self, job: Work) -> bool:
+        """Return whether ``job`` has been done before: then its work is no guess."""
+        return job.key is not None and job.key in self._known
+
     def slowness(self, worker: WorkerId) -> float:
         """Return seconds per second of work on ``worker``; a stranger is taken to be as those that are known."""
-        level = self._slowness.get(worker)
-        if level is not None:
-            return math.exp(level.value)
-        return math.exp(self._sum / len(self._slowness)) if self._slowness else 1.0
+        return self._factors.get(worker, self._stranger)
 
     def measured(self, worker: WorkerId) -> bool:
         """Return whether ``worker`` has given a result."""
@@ -97,7 +101,11 @@ class Estimates:
             self._slowness[worker] = level
         level.take(surprise, LEAST_GAIN_KNOWN if known else LEAST_GAIN_WORKER)
         self._sum += level.value - before
-        self.average_s += LEAST_GAIN_LANGUAGE * (seconds / self.slowness(worker) - self.average_s)
+        self._factors[worker] = math.exp(level.value)
+        self._stranger = math.exp(self._sum / len(self._slowness))
+        self._results += 1
+        gain = max(LEAST_GAIN_LANGUAGE, 1 / self._results)
+        self.average_s += gain * (seconds / self.slowness(worker) - self.average_s)
         if job.key is not None:
             self._known[job.key] = seconds / self.slowness(worker)
             self._known.move_to_end(job.key)

@@ -10,7 +10,7 @@ Must not know: the queue of jobs, how workers are ranked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from zdistcc.errors import Reason
@@ -24,13 +24,62 @@ BUSY_PAUSE_S: Final = 0.2
 """How long a worker that said it was busy is not asked again, unless its load changes before."""
 
 
-_CHANGING: Final = tuple(field.name for field in fields(WorkerChanged) if field.name != "worker")
-"""What a worker says of itself; each is a field of the view as well."""
+_DETAILS: Final = ("configured", "limited", "others_load", "memory_free", "memory_total", "efficiency")
+"""What a worker says of its machine, which is only shown."""
 
 
 def ahead(slots: int) -> int:
     """Return how many leases beyond its slots a worker that has any may hold for one agent."""
     return 1 + slots // 4
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One connected worker; ``draw`` decides among equals.  The fleet alone changes it, in place: the path is hot."""
+
+    worker: WorkerId
+    name: str
+    slots: int
+    offers: tuple[Offer, ...]
+    draw: float
+    running: int = 0
+    queued: int = 0
+    draining: bool = False
+    round_trip_s: float | None = None
+    started: str = ""
+    quarantined: str = ""
+    configured: int | None = None
+    limited: str = ""
+    others_load: float | None = None
+    memory_free: int | None = None
+    memory_total: int | None = None
+    efficiency: float | None = None
+    outlook: Outlook = field(default_factory=Outlook)
+
+    @property
+    def incarnation(self) -> object:
+        """What has to change before one that was wrong is believed: its program was started anew, or its compilers."""
+        return self.started, self.offers
+
+    @property
+    def load(self) -> float:
+        """Which share of its slots is taken; more than 1 when jobs wait there."""
+        busy, mine = self.running + self.queued, len(self.outlook.leases)
+        return (busy if busy > mine else mine) / (self.slots or 1)
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether a slot is free, as far as is known."""
+        return max(self.running + self.queued, len(self.outlook.leases)) < self.slots
+
+    def view(self, paused_until: float, speed: float | None) -> WorkerView:
+        """Return what others may see of it."""
+        same = {name: getattr(self, name) for name in _SHOWN}
+        leases = frozenset(self.outlook.leases)
+        return WorkerView(leases=leases, paused_until=paused_until, speed=speed, **same)
+
+
+_SHOWN: Final = {field.name for field in fields(Member)} & {field.name for field in fields(WorkerView)}
 
 
 class Fleet:
@@ -39,184 +88,204 @@ class Fleet:
     def __init__(self, jitter: Callable[[], float]) -> None:
         """``jitter`` returns numbers in [0, 1): also each worker's draw, which decides among equals."""
         self.health = Health(jitter)
-        self.views: dict[WorkerId, WorkerView] = {}
-        self.outlooks: dict[WorkerId, Outlook] = {}
-        self.draws: dict[WorkerId, float] = {}
-        self.roomy: set[WorkerId] = set()
+        self.members: dict[WorkerId, Member] = {}
+        self.roomy: dict[WorkerId, None] = {}
         self._jitter = jitter
         self._busy_until: dict[WorkerId, float] = {}
-        self._offers: dict[tuple[WorkerId, Need], Offer | Mismatch | None] = {}
+        self._offers: dict[Need, dict[WorkerId, Offer | Mismatch | None]] = {}
         self._capables: dict[Need, tuple[WorkerId, ...]] = {}
+        self._serving: dict[Need, frozenset[WorkerId]] = {}
 
     # --- law ------------------------------------------------------------------------------------
 
     def eligible_ever(self, worker: WorkerId, need: Need) -> Offer | Mismatch | None:
         """Return the offer of ``worker`` that serves ``need``, or the nearest miss (``None``: it offers nothing)."""
-        key = worker, need
-        if key not in self._offers:
-            offers = self.views[worker].offers
-            self._offers[key] = best_match(need.compiler, offers, need.level, need.language, plain=need.plain)
-        return self._offers[key]
+        offers = self._offers.setdefault(need, {})
+        if worker not in offers:
+            offers[worker] = best_match(
+                need.compiler, self.members[worker].offers, need.level, need.language, plain=need.plain
+            )
+        return offers[worker]
 
     def eligible_now(self, worker: WorkerId, now: float) -> bool:
         """Return whether ``worker`` may be given one more job at this moment."""
-        return worker in self.roomy and not self.views[worker].quarantined and not self.paused(worker, now)
+        return worker in self.roomy and not self.paused(worker, now)
 
     def paused(self, worker: WorkerId, now: float) -> bool:
         """Return whether ``worker`` is left alone for the moment."""
         return self._busy_until.get(worker, 0.0) > now or self.health.paused_until(worker) > now
 
+    @property
+    def any_paused(self) -> bool:
+        """Whether any worker may be paused: mostly none is."""
+        return bool(self._busy_until) or self.health.any_faults
+
     def capable(self, need: Need) -> tuple[WorkerId, ...]:
         """Return the workers that could serve ``need`` at some time."""
         capable = self._capables.get(need)
         if capable is None:
+            offers = self._offers.setdefault(need, {})
+            for worker in self.members.keys() - offers.keys():
+                self.eligible_ever(worker, need)
             capable = tuple(
                 worker
-                for worker, view in self.views.items()
-                if not view.quarantined and isinstance(self.eligible_ever(worker, need), Offer)
+                for worker, member in self.members.items()
+                if not member.quarantined and isinstance(offers[worker], Offer)
             )
             self._capables[need] = capable
         return capable
 
+    def serving(self, need: Need) -> frozenset[WorkerId]:
+        """Return the same as a set."""
+        serving = self._serving.get(need)
+        if serving is None:
+            serving = self._serving[need] = frozenset(self.capable(need))
+        return serving
+
     def why_nobody(self, need: Need) -> tuple[Reason, str]:
         """Return why no worker is capable of ``need``, and more about it."""
-        if not self.views:
+        if not self.members:
             return Reason.NO_WORKER, ""
-        serving = [view for view in self.views.values() if isinstance(self.eligible_ever(view.worker, need), Offer)]
+        members = self.members.values()
+        serving = [member for member in members if isinstance(self.eligible_ever(member.worker, need), Offer)]
         if serving:
-            return Reason.WORKERS_QUARANTINED, "; ".join(f"{view.name}: {view.quarantined}" for view in serving)
+            return Reason.WORKERS_QUARANTINED, "; ".join(f"{member.name}: {member.quarantined}" for member in serving)
         misses = (
-            f"{view.name} {miss.sentence}" if isinstance(miss, Mismatch) else f"{view.name} offers no compiler"
-            for view in self.views.values()
-            for miss in (self.eligible_ever(view.worker, need),)
+            f"{member.name} {miss.sentence}" if isinstance(miss, Mismatch) else f"{member.name} offers no compiler"
+            for member in members
+            for miss in (self.eligible_ever(member.worker, need),)
         )
         return Reason.NO_COMPATIBLE_WORKER, "; ".join(misses)
 
     def idle(self, worker: WorkerId, now: float) -> bool:
         """Return whether a job would begin at once on ``worker``."""
-        outlook = self.outlooks[worker]
-        busy = len(outlook.leases) + outlook.others
-        return busy < self.views[worker].slots and self.eligible_now(worker, now)
-
-    def preferred(self, free: list[WorkerId]) -> list[WorkerId]:
-        """Return those of ``free`` to choose among: no text is made here while a zdistcc worker has a slot."""
-        own = [worker for worker in free if not any(offer.plain for offer in self.views[worker].offers)]
-        return own if len(own) < len(free) and any(map(self.has_slot, own)) else free
-
-    def has_slot(self, worker: WorkerId) -> bool:
-        """Return whether a slot of ``worker`` is free, as far as is known."""
-        view = self.views[worker]
-        return max(len(view.leases), view.running + view.queued) < view.slots
+        member = self.members[worker]
+        busy = len(member.outlook.leases) + member.outlook.others
+        return busy < member.slots and self.eligible_now(worker, now)
 
     def pauses(self) -> list[float]:
         """Return when pauses end."""
-        return [*self._busy_until.values(), *self.health.pauses(self.views)]
+        return [*self._busy_until.values(), *self.health.pauses(self.members)]
 
     # --- leases ---------------------------------------------------------------------------------
 
-    def lease(self, worker: WorkerId, job: JobId, now: float, prospect: Prospect, sent_bytes: int) -> None:
-        """``worker`` is given ``job``."""
-        self.outlooks[worker].lease(job, now, prospect, sent_bytes)
-        view = self.views[worker]
-        self._set(replace(view, leases=view.leases | {job}))
+    def lease(self, member: Member, job: JobId, now: float, prospect: Prospect, sent_bytes: int) -> Lease:
+        """A worker is given ``job``; return what is expected."""
+        lease = member.outlook.lease(job, now, prospect, sent_bytes)
+        self._count_room(member)
+        return lease
 
     def lease_of(self, job: JobId, worker: WorkerId) -> Lease | None:
         """Return the lease of ``job`` on ``worker``, if that is still there."""
-        outlook = self.outlooks.get(worker)
-        return outlook.leases.get(job) if outlook is not None else None
+        member = self.members.get(worker)
+        return member.outlook.leases.get(job) if member is not None else None
 
     def end_lease(self, worker: WorkerId, job: JobId) -> Lease | None:
         """``worker`` does not have ``job`` any more; return what was expected of it."""
-        view = self.views.get(worker)
-        if view is None or job not in view.leases:
+        member = self.members.get(worker)
+        if member is None or job not in member.outlook.leases:
             return None
-        lease = self.outlooks[worker].end(job)
-        self._set(replace(view, leases=view.leases - {job}))
+        lease = member.outlook.end(job)
+        self._count_room(member)
         return lease
 
     def busy(self, worker: WorkerId, now: float) -> None:
         """``worker`` said that it is full."""
-        if worker in self.views:
+        if worker in self.members:
             self._busy_until[worker] = now + BUSY_PAUSE_S
 
     # --- what becomes known ---------------------------------------------------------------------
 
     def join(self, event: WorkerJoined) -> None:
         """A worker is there."""
-        self.outlooks[event.worker] = Outlook()
-        self.draws[event.worker] = self._jitter()
-        view = WorkerView(
-            worker=event.worker, name=event.name, slots=event.slots, offers=event.offers, started=event.started
+        member = Member(
+            worker=event.worker,
+            name=event.name,
+            slots=event.slots,
+            offers=event.offers,
+            draw=self._jitter(),
+            started=event.started,
         )
-        self._set(self._judged(view))
+        self.members[event.worker] = member
+        self._judge(member)
+        self._count_room(member)
         self._forget_offers(event.worker)
 
     def lose(self, event: WorkerLost, now: float) -> None:
         """A worker is gone."""
-        self.views.pop(event.worker, None)
-        self.outlooks.pop(event.worker, None)
-        self.draws.pop(event.worker, None)
+        self.members.pop(event.worker, None)
         self._busy_until.pop(event.worker, None)
-        self.roomy.discard(event.worker)
+        self.roomy.pop(event.worker, None)
         self._forget_offers(event.worker)
         if event.fault:
             self.health.fault(event.worker, now)
 
     def change(self, event: WorkerChanged) -> None:
         """A worker said something new of itself."""
-        view = self.views.get(event.worker)
-        if view is None:
+        member = self.members.get(event.worker)
+        if member is None:
             return
-        changes = {name: value for name in _CHANGING if (value := getattr(event, name)) is not None}
-        changed = replace(view, **changes)
-        self.outlooks[event.worker].report(changed.running + changed.queued)
-        self._set(self._judged(changed) if event.offers is not None else changed)
-        if event.offers is not None:
-            self._forget_offers(event.worker)
-        if event.running is not None and event.running < view.slots:
+        if event.running is not None and event.running < member.slots:
             self._busy_until.pop(event.worker, None)
+        if event.slots is not None:
+            member.slots = event.slots
+        if event.running is not None:
+            member.running = event.running
+        if event.queued is not None:
+            member.queued = event.queued
+        if event.draining is not None:
+            member.draining = event.draining
+        if event.round_trip_s is not None:
+            member.round_trip_s = event.round_trip_s
+        for name in _DETAILS:
+            if (value := getattr(event, name)) is not None:
+                setattr(member, name, value)
+        if event.offers is not None:
+            member.offers = event.offers
+            self._forget_offers(event.worker)
+            self._judge(member)
+        member.outlook.report(member.running + member.queued)
+        self._count_room(member)
 
     def quarantine(self, event: WorkerQuarantined, now: float) -> None:
         """A worker returned something wrong."""
-        view = self.views.get(event.worker)
-        if view is not None:
-            self.health.quarantine(event.worker, event.reason, _incarnation(view), now)
-            self._set(self._judged(view))
-            self._capables.clear()
+        member = self.members.get(event.worker)
+        if member is not None:
+            self.health.quarantine(event.worker, event.reason, member.incarnation, now)
+            self._judge(member)
+            self._count_room(member)
 
     def release(self, now: float) -> None:
         """End the quarantines that have lasted long enough."""
         for worker in self.health.released(now):
-            self._capables.clear()
-            if worker in self.views:
-                self._set(self._judged(self.views[worker]))
+            if worker in self.members:
+                self._judge(self.members[worker])
+                self._count_room(self.members[worker])
 
-    def _judged(self, view: WorkerView) -> WorkerView:
-        return replace(view, quarantined=self.health.quarantined(view.worker, _incarnation(view)))
+    def _judge(self, member: Member) -> None:
+        """Find out whether what ``member`` says is believed."""
+        member.quarantined = self.health.quarantined(member.worker, member.incarnation)
+        self._capables.clear()
+        self._serving.clear()
 
-    def _set(self, view: WorkerView) -> None:
-        self.views[view.worker] = view
-        room = view.slots + max(ahead(view.slots), self.outlooks[view.worker].in_flight(view.slots))
-        if view.slots and not view.draining and len(view.leases) < room:
-            self.roomy.add(view.worker)
+    def _count_room(self, member: Member) -> None:
+        """Keep ``roomy``: a dict for its order, which is the same in every run."""
+        room = member.slots + max(ahead(member.slots), member.outlook.in_flight(member.slots))
+        may = member.slots and not member.draining and not member.quarantined
+        if may and len(member.outlook.leases) < room:
+            self.roomy[member.worker] = None
         else:
-            self.roomy.discard(view.worker)
+            self.roomy.pop(member.worker, None)
 
     def _forget_offers(self, worker: WorkerId) -> None:
         self._capables.clear()
-        for key in [key for key in self._offers if key[0] == worker]:
-            del self._offers[key]
+        self._serving.clear()
+        for offers in self._offers.values():
+            offers.pop(worker, None)
 
     def check(self) -> None:
         """Raise ``AssertionError`` when an invariant is broken."""
-        assert self.views.keys() == self.outlooks.keys() == self.draws.keys()
-        assert self.roomy <= self.views.keys()
-        for worker, view in self.views.items():
-            assert view.leases == self.outlooks[worker].leases.keys(), f"{worker}: leases and outlook disagree"
-            believed = not any(worker in capable for capable in self._capables.values())
-            assert not view.quarantined or believed, f"{worker} is in quarantine and may be given jobs"
-
-
-def _incarnation(view: WorkerView) -> object:
-    """What has to change before a worker that was wrong is believed: its program was started anew, or its compilers."""
-    return view.started, view.offers
+        assert self.roomy.keys() <= self.members.keys()
+        for worker, member in self.members.items():
+            believed = any(worker in capable for capable in self._capables.values()) or worker in self.roomy
+            assert not member.quarantined or not believed, f"{worker} is in quarantine and may be given jobs"

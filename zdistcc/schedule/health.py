@@ -64,6 +64,11 @@ class Health:
         """``worker`` did well, or announced itself anew."""
         self._records.pop(worker, None)
 
+    @property
+    def any_faults(self) -> bool:
+        """Whether anything is held against anybody."""
+        return bool(self._records)
+
     def paused_until(self, worker: WorkerId) -> float:
         """Return the time until which ``worker`` is left alone (0: it is not)."""
         record = self._records.get(worker)

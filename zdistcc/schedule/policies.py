@@ -4,8 +4,8 @@ A row ranks one worker for one job; the lowest rank gets it.  Ties go to the wor
 decision depends on nothing but the facts.  A row that ``foresees`` also ranks workers that have no room now, and this
 machine: a job waits for one of them while that is better than all that is to be had at once.
 
-Load alone is the default, though a slow idle worker is worse than a fast one with a short queue: foresight wins in the
-simulator, but also runs jobs on the client, and has not been measured on a real network.
+Foresight is the default: a slow idle worker is worse than a fast one with a short queue.  Where all workers are alike
+and the build is no larger than they are, it does what load alone would: it sends everything away.
 
 Rejected: ties by id among equals that are foreseen (all agents of a LAN would rush to the same worker: there a draw
 breaks ties).
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from zdistcc.schedule.fleet import Member
 from zdistcc.schedule.outlook import Prospect
-from zdistcc.schedule.snapshot import WorkerView
 
 Rank = tuple[float, ...]
 
@@ -29,7 +29,7 @@ class PolicyRow:
 
     name: str
     help: str
-    rank: Callable[[WorkerView, Prospect], Rank]
+    rank: Callable[[Member, Prospect], Rank]
     foresees: bool = False
 
 
@@ -37,17 +37,17 @@ FULLER_IS_SLOWER: Final = 0.05
 """A machine with all slots taken runs each job a little slower; enough to spread jobs among near-equals."""
 
 
-def _least_completion(view: WorkerView, prospect: Prospect) -> Rank:
-    load = max(view.running + view.queued, len(view.leases)) / max(1, view.slots)
-    return (prospect.end + FULLER_IS_SLOWER * min(1.0, load) * prospect.run_s,)
+def _least_completion(member: Member, prospect: Prospect) -> Rank:
+    load = member.load
+    return (prospect.start + prospect.run_s * (1 + FULLER_IS_SLOWER * (load if load < 1 else 1)),)
 
 
-def _least_loaded(view: WorkerView, prospect: Prospect) -> Rank:
-    others = max(0, view.running + view.queued - len(view.leases))
-    return (len(view.leases) + others) / max(1, view.slots), view.round_trip_s or 0.0
+def _least_loaded(member: Member, prospect: Prospect) -> Rank:
+    plain = bool(member.offers) and member.offers[0].plain  # a text has to be made here for it
+    return member.load, plain, member.round_trip_s or 0.0
 
 
-def _list_order(view: WorkerView, prospect: Prospect) -> Rank:
+def _list_order(member: Member, prospect: Prospect) -> Rank:
     return ()
 
 

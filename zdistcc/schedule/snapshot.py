@@ -53,4 +53,5 @@ class Snapshot:
     local_waiting: int
     duplicates: int = 0
     duplicates_won: int = 0
+    recalled: int = 0
     wasted_s: float = 0.0

@@ -21,6 +21,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 BUILD_ID_HEX_DIGITS = 32
 
@@ -197,6 +198,7 @@ _ARCHITECTURE_ALIASES = {
 }
 
 
+@lru_cache(maxsize=256)
 def canonical_target(triple: str) -> str:
     """A triple as it can be compared: no vendor, one name per architecture, the C library spelled out.
 

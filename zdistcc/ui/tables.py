@@ -40,7 +40,7 @@ def hosts_table(hosts: Sequence[Mapping[str, Any]]) -> Table:
         why = host["reason"] or host.get("limited")
         if why:
             state.append(f": {_clean(why)}", style="dim")
-        if host["protocol"] == "distcc":
+        if host.get("protocol") == "distcc":
             compilers = f"distccd {host['version']}: {compilers}".replace(" : ", ": ").removesuffix(": ")
         address = host["address"] or ", ".join(host["addresses"])
         table.add_row(

@@ -47,6 +47,8 @@ ADMIN_MAX_BYTES = 1024 * 1024
 OUTPUT_MAX_BYTES = 256 * 1024 * 1024
 HEARTBEAT_S = 5
 SILENCE_S = 30
+BUILD_VARIABLE = "_ZDISTCC_BUILD"
+"""In a launcher's environment: the build that its job is counted with, a word that the build's root chose."""
 
 LAUNCH_MAGIC = b"ZDL1"
 ADMIN_MAGIC = b"ZDA1"

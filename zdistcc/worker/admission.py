@@ -90,6 +90,11 @@ class Admission:
         """How busy the worker is now."""
         return Counts(slots=self.slots, running=len(self._running), queued=len(self._clients) - len(self._running))
 
+    @property
+    def clients(self) -> set[Client]:
+        """Who has jobs here, at whichever gate."""
+        return set(self._clients.values())
+
     def room(self, client: Client) -> int:
         """Return how many jobs ``client`` may have here: its share, whatever others have filled."""
         if not self.slots:

@@ -231,9 +231,9 @@ class Daemon:
 
     # --- compilers ------------------------------------------------------------------------------
 
-    async def _look_for_compilers(self) -> bool:
-        """Take stock; return whether anything changed."""
-        before = self._watched
+    async def _look_for_compilers(self, *, anew: bool = False) -> bool:
+        """Take stock; return whether anything changed (``anew``: something has, wherever it lies)."""
+        before = None if anew else self._watched
         self._watched = await asyncio.to_thread(refresh, before, search_path(self._env), self._env, self._probes)
         if self._watched is before:
             return False
@@ -254,9 +254,10 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMPILERS_INTERVAL_S):
                     await self._replaced.wait()
+            replaced = self._replaced.is_set()
             self._replaced.clear()
             try:
-                if await self._look_for_compilers():
+                if await self._look_for_compilers(anew=replaced):
                     await self._announce()
             except Exception:
                 _log.exception("a bug: the compilers could not be looked at; what was known is still offered")

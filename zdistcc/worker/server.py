@@ -22,7 +22,7 @@ from zdistcc.children import Limits
 from zdistcc.errors import InfraError, UserError
 from zdistcc.net.drive import RESTING, Link
 from zdistcc.store.tree import Tree
-from zdistcc.toolchain.identity import Offer
+from zdistcc.toolchain.identity import CompilerId, Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import stamp
 from zdistcc.wire import frames
@@ -33,6 +33,7 @@ from zdistcc.worker.admission import QUEUE_LEAST, QUEUE_PER_SLOT, Admission, Job
 from zdistcc.worker.bulletin import Bulletin, full
 from zdistcc.worker.execute import Made, OutOfMemory, Replaced, execute_text, execute_tree
 from zdistcc.worker.manners import Manners, Reading
+from zdistcc.worker.reports import Reports
 from zdistcc.worker.session import NoSlot, Session
 from zdistcc.worker.sources import EntrySet, Sources
 from zdistcc.worker.vet import Order, TreeOrder
@@ -42,8 +43,6 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long a draining worker waits for its clients to read the last results."""
 MAX_COMPILERS: Final = 256
 """As many as a greeting holds."""
-LOAD_INTERVAL_S: Final = 0.1
-"""At most ten times a second, however many jobs come and go."""
 MAX_CLIENTS: Final = 512
 FEATURES: Final = ("headers",)
 """What this worker can do beyond the first protocol: compile shipped sources."""
@@ -97,6 +96,7 @@ class Worker:
         self._next_session = 1
         self._started = secrets.token_hex(8)
         self._bulletins: dict[int, Bulletin] = {}
+        self._reports = Reports()
         self._load_timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -236,12 +236,24 @@ class Worker:
     # --- what everybody is told -----------------------------------------------------------------
 
     def set_compilers(self, compilers: Sequence[Probed]) -> None:
-        """Replace the list of compilers and tell the clients."""
+        """Replace the list of compilers and tell the clients.
+
+        When one is another program under the same id, connections end: what clients have proved of the old one, and
+        jobs that they sent before they can know of the new one, must not be taken for it.
+        """
+        before = self._programs()
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
         self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
+        now = self._programs()
+        if any(now[known] != before[known] for known in now.keys() & before.keys()):
+            _log.info("a compiler was replaced by one of the same id: clients have to connect anew")
+            self.drop_clients("a compiler was replaced")
         message = Compilers(compilers=tuple(info_of(compiler.offer) for compiler in self._compilers))
         for session in list(self.sessions):
             session.say(message)
+
+    def _programs(self) -> dict[CompilerId, object]:
+        return {compiler.offer.id: self._stamps[compiler.driver] for compiler in self._compilers}
 
     def set_peers(self, peers: Mapping[str, PeerInfo]) -> None:
         """Replace the list of other workers seen and tell the clients."""
@@ -270,13 +282,26 @@ class Worker:
         self._send_away()
 
     def _load_changed(self) -> None:
-        if self._load_timer is None and self.sessions:
-            self._load_timer = asyncio.get_running_loop().call_later(LOAD_INTERVAL_S, self._tell_load)
+        self._reports.changed(session.number for session in self.sessions)
+        self._plan_report()
 
-    def _tell_load(self) -> None:
+    def _plan_report(self) -> None:
+        loop = asyncio.get_running_loop()
+        at = self._reports.next_at(loop.time())
+        if self._load_timer is None and at is not None:
+            self._load_timer = loop.call_at(at, self._report)
+
+    def _report(self) -> None:
         self._load_timer = None
+        clients = self.admission.clients
+        busy = {session.number for session in self.sessions if (session.agent or session.number) in clients}
+        due = set(self._reports.take(asyncio.get_running_loop().time(), busy))
+        self._tell_load([session for session in self.sessions if session.number in due])
+        self._plan_report()
+
+    def _tell_load(self, sessions: Sequence[Session]) -> None:
         load, now = self.load(), asyncio.get_running_loop().time()
-        for session in [session for session in self.sessions if session.greeted]:
+        for session in [session for session in sessions if session.greeted]:
             news = self._bulletins.setdefault(session.number, Bulletin()).news(load, now)
             if news is not None:
                 session.say(news)
@@ -289,7 +314,7 @@ class Worker:
     async def drain(self) -> None:
         """Take no new jobs; return when the running ones have ended and their results are on their way."""
         self.admission.draining = True
-        self._tell_load()
+        self._tell_load(list(self.sessions))
         await self._idle.wait()
         for session in list(self.sessions):
             session.say(Goodbye(why="the worker stops"))
@@ -305,9 +330,13 @@ class Worker:
         if self._load_timer is not None:
             self._load_timer.cancel()
             self._load_timer = None
+        self.drop_clients("the worker stops")
+
+    def drop_clients(self, why: str) -> None:
+        """End all connections, and with them their jobs."""
         for session in list(self.sessions):
             if session.link is not None:
-                session.link.lose(InfraError("the worker stops"))
+                session.link.lose(InfraError(why))
 
     # --- the door -------------------------------------------------------------------------------
 
@@ -333,6 +362,7 @@ class Worker:
         """A client has gone."""
         self.sessions.discard(session)
         self._bulletins.pop(session.number, None)
+        self._reports.forget(session.number)
         if not self.sessions:
             self._alone.set()
 
