@@ -84,15 +84,22 @@ class Visit(asyncio.Protocol):
         assert self.transport is not None
         self.transport.close()
 
-    def answer(self, *, compiler: str = "gcc", extra: tuple[str, ...] = (), tail: int | None = None) -> None:
-        """Compile what was sent, as a stock daemon does; ``tail`` cuts the answer."""
+    def answer(
+        self,
+        *,
+        compiler: str = "gcc",
+        extra: tuple[str, ...] = (),
+        edit: Callable[[bytes], bytes] = bytes,
+        tail: int | None = None,
+    ) -> None:
+        """Compile what was sent, as a stock daemon does; ``edit`` changes the object, ``tail`` cuts the answer."""
         directory = self.host.directory
         name = os.fsdecode(self.args[self.args.index(b"-c") + 1])
         (directory / name).write_bytes(self.source)
         words = [compiler, *map(os.fsdecode, self.args[1 : self.args.index(b"-c")]), *extra, "-c", name, "-o", "x.o"]
         ended = subprocess.run(words, cwd=directory, capture_output=True)
         made = (directory / "x.o").read_bytes() if not ended.returncode else b""
-        self.core.respond(status=ended.returncode << 8, stderr=ended.stderr, object=made)
+        self.core.respond(status=ended.returncode << 8, stderr=ended.stderr, object=edit(made))
         assert self.transport is not None
         data = self.core.data_to_send(1 << 30)
         self.transport.write(data[:tail])
@@ -109,6 +116,13 @@ def refusing(visit: Visit) -> None:
 
 def silent(visit: Visit) -> None:
     """Say nothing, for ever."""
+
+
+def upgraded(made: bytes) -> bytes:
+    """What another version of the compiler would have made."""
+    mark = mark_of(made)
+    version = mark.rpartition(b" ")[2]
+    return made.replace(mark, mark.replace(version, b"12.9.0"[: len(version)].ljust(len(version), b"0")))
 
 
 @dataclass
@@ -280,13 +294,23 @@ def test_fidelity_decides_what_is_plain(tmp_path: Path) -> None:
     [
         (refusing, State.REFUSING, "without an answer"),
         (lambda visit: visit.answer(extra=("-O0",)), State.UNLIKE, "makes another object of a trial"),
-        (lambda visit: visit.answer(compiler="clang"), State.UNLIKE, "clang"),
+        (lambda visit: visit.answer(compiler="clang"), State.UNLIKE, "fails on a trial"),
+        (lambda visit: visit.answer(edit=upgraded), State.UNLIKE, "12.9.0"),
         (lambda visit: visit.answer(extra=("-nonsense",)), State.UNLIKE, "fails on a trial"),
         (lambda visit: visit.answer(extra=("-fno-ident",)), State.UNLIKE, "another object"),
         (lambda visit: visit.answer(tail=200), State.UNREACHABLE, "broke off"),
         (lambda visit: visit.transport.write(b"HTTP/1.1 400 no\r\n\r\n"), State.UNREACHABLE, "protocol"),
     ],
-    ids=["refuses", "other options", "other compiler", "fails", "other bytes", "half-closes", "no distccd"],
+    ids=[
+        "refuses",
+        "other options",
+        "other compiler",
+        "other version",
+        "fails",
+        "other bytes",
+        "half-closes",
+        "no distccd",
+    ],
 )
 def test_who_does_not_pass_is_not_used(behaviour: Behaviour, state: State, words: str, tmp_path: Path) -> None:
     async def main() -> None:
@@ -382,8 +406,8 @@ def test_a_compiler_that_was_replaced_is_seen_by_its_mark(tmp_path: Path) -> Non
             parts.stocks.announced(stock_ad(distccd.port))
             parts.want()
             await parts.trusted()
-            distccd.behaviour = lambda visit: visit.answer(compiler="clang")
-            with pytest.raises(Unlike, match="clang"):
+            distccd.behaviour = lambda visit: visit.answer(edit=upgraded)
+            with pytest.raises(Unlike, match=r"12\.9\.0"):
                 await parts.compile()
             await parts.becomes(State.UNLIKE)
 
