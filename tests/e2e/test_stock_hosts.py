@@ -147,12 +147,17 @@ def test_debug_builds_stay_with_the_worker(farm: StockFarm) -> None:
 
 
 def test_a_host_with_another_compiler_is_not_used(farm: StockFarm) -> None:
-    other = empty(farm.directory / "other")
-    for name in ("gcc", "g++"):
-        for called in (name, f"{name}-12", f"x86_64-linux-gnu-{name}", f"x86_64-linux-gnu-{name}-12"):
-            (other / called).write_text(f'#!/bin/sh\nexec /usr/bin/{name} "$@" -O1 -fno-ident\n')
-            (other / called).chmod(0o755)
-    with farm.odd_distccd(path=f"{other}:{PATH}"):
+    script = """
+        mkdir -p /tmp/other && cd /tmp/other
+        for name in gcc g++; do
+            for called in $name $name-12 x86_64-linux-gnu-$name x86_64-linux-gnu-$name-12; do
+                printf '#!/bin/sh\\nexec /usr/bin/%s "$@" -O1 -fno-ident\\n' $name >$called
+                chmod 755 $called
+            done
+        done
+    """  # in that machine's own /tmp, where distccd's user may go
+    farm.lan[ODD].run(["sh", "-e", "-c", script])
+    with farm.odd_distccd(path=f"/tmp/other:{PATH}"):
         row = farm.wait_for(ODD, "incompatible")
         assert not row["usable"] and "makes another object of a trial" in str(row["reason"])
         here = project(farm, "unlike", "-O2")
@@ -192,6 +197,7 @@ def test_scripts_for_distcc_and_a_network_of_stock_hosts_alone(farm: StockFarm) 
     (names / "distcc").symlink_to(LAUNCHER)
     env = {
         "ZDISTCC_DISCOVERY": "0",
+        "ZDISTCC_CACHE_DIR": str(empty(farm.directory / "cache")),  # where no worker is remembered
         "ZDISTCC_USE_DISTCC_HOSTS": "1",
         "DISTCC_HOSTS": " ".join(f"{farm.lan[name].ipv4}/2,lzo" for name in STOCK),
         "PATH": f"{names}:{BIN}:{PATH}",
