@@ -95,6 +95,24 @@ def test_this_machine_helps_only_once_the_workers_are_full() -> None:
     assert bench.scheduler.snapshot().jobs_waiting == 7
 
 
+def test_this_machine_helps_when_others_have_filled_the_workers() -> None:
+    bench = Foresight(local_slots=4)
+    bench.join("w", slots=1)
+    bench.tell(e.WorkerChanged(worker=WorkerId("w"), running=1, queued=6))
+    _, (decision,) = bench.ask()
+    assert isinstance(decision, RunLocally) and decision.reason is Reason.QUICKER_HERE
+
+
+def test_a_worker_that_said_it_was_busy_is_waited_for_only_if_that_is_quicker_than_here() -> None:
+    for local_slots, expected in ((4, RunLocally), (1, None)):
+        bench = Foresight(local_slots)
+        bench.join("w", slots=1)
+        number, _ = bench.ask()
+        bench.tell(e.WorkerChanged(worker=WorkerId("w"), running=1, queued=6))
+        decisions = bench.tell(e.LeaseBroken(job=JobId(number), blame=Blame.BUSY))
+        assert [type(decision) for decision in decisions] == ([expected] if expected else [])
+
+
 def test_a_machine_that_has_shown_to_be_slow_does_not_help() -> None:
     bench = Foresight(local_slots=4)
     bench.teach(w=1.0)

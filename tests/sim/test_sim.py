@@ -89,9 +89,10 @@ def test_a_worker_that_becomes_slow_costs_no_more_than_its_absence() -> None:
     assert worlds[0].clock.now <= 1.10 * worlds[1].clock.now
 
 
-def test_ten_agents_share() -> None:
+def test_ten_agents_share_the_workers_and_each_its_own_machine() -> None:
     score = play(SCENARIOS["10 agents"], "least-completion")
     assert score.jain >= 0.95
+    assert score.remote < 0.8 and score.ratio < 1.6
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -72,6 +72,11 @@ class Member:
         """Whether a slot is free, as far as is known."""
         return max(self.running + self.queued, len(self.outlook.leases)) < self.slots
 
+    @property
+    def full(self) -> bool:
+        """Whether all agents together have given it as many jobs as one alone might: its slots, and some ahead."""
+        return max(self.running + self.queued, len(self.outlook.leases)) >= self.slots + ahead(self.slots)
+
     def view(self, paused_until: float, speed: float | None) -> WorkerView:
         """Return what others may see of it."""
         same = {name: getattr(self, name) for name in _SHOWN}
@@ -114,6 +119,10 @@ class Fleet:
     def paused(self, worker: WorkerId, now: float) -> bool:
         """Return whether ``worker`` is left alone for the moment."""
         return self._busy_until.get(worker, 0.0) > now or self.health.paused_until(worker) > now
+
+    def busy_until(self, worker: WorkerId) -> float:
+        """Return until when ``worker`` is not asked again, since it said that it was busy."""
+        return self._busy_until.get(worker, 0.0)
 
     @property
     def any_paused(self) -> bool:

@@ -71,11 +71,12 @@ class Job:
 
 @dataclass(slots=True)
 class Choice:
-    """A worker for a job and when that would be done; lower ``key`` is better."""
+    """A worker for a job and when that would be done; lower ``key`` is better; ``ready`` if it may be given a job."""
 
     member: Member
     prospect: Prospect
     key: tuple[Rank, float, WorkerId]
+    ready: bool
 
 
 class Foresight:
@@ -162,19 +163,22 @@ class Foresight:
         average_s, holders = self._estimates.average_s, job.holders
         drawn, any_paused = self._policy.foresees, fleet.any_paused
         for worker in workers:
-            if any_paused and fleet.paused(worker, now):
+            paused = any_paused and fleet.paused(worker, now)
+            if paused and (not drawn or fleet.health.paused_until(worker) > now):
                 continue
             member = fleet.members[worker]
             slowness = slowness_of(worker)
             to_send = 0 if worker in holders else job.transfer_bytes
             prospect = member.outlook.prospect(now, member.slots, job.work_s * slowness, average_s * slowness, to_send)
+            if paused:
+                prospect = Prospect(max(prospect.start, fleet.busy_until(worker)), prospect.run_s)
             key = rank(member, prospect), member.draw if drawn else 0.0, worker
             better = best is None or key < best.key
             if better or at_once is None or key < at_once.key:
-                choice = Choice(member, prospect, key)
+                choice = Choice(member, prospect, key, not paused and worker in fleet.roomy)
                 if better:
                     best = choice
-                if worker in fleet.roomy and (at_once is None or key < at_once.key):
+                if choice.ready and (at_once is None or key < at_once.key):
                     at_once = choice
         return best, at_once
 
@@ -190,16 +194,21 @@ class Foresight:
         prospect = self.prospect(job, home, now)
         if prospect.end - now > (1 + HOME_GAIN) * (best.prospect.end - now):
             return None
-        return Choice(home, prospect, best.key)
+        return Choice(home, prospect, best.key, True)
 
     def worth_keeping(self, job: Job, best: Choice, at_once: Choice, now: float) -> bool:
         """Return whether to wait for ``best`` rather than to take what is to be had now."""
         least = KEEP_GAIN * at_once.prospect.run_s + IMPATIENCE * (now - job.since)
         return at_once.key[0][0] - best.key[0][0] > least
 
-    def quicker_here(self, job: Job, best: Choice | None, now: float) -> bool:
-        """Return whether this machine, beyond its reserve, would have done ``job`` well before any worker."""
-        if best is None or not self.is_room_here(now):
+    def quicker_here(self, job: Job, best: Choice | None, candidates: list[WorkerId], now: float) -> bool:
+        """Return whether this machine, beyond its reserve, would have done ``job`` well before any worker.
+
+        Only when no worker has room, whoever has filled it: what can be sent away at once is.
+        """
+        if best is None or not best.member.full or not self.is_room_here(now):
+            return False
+        if not all(self._fleet.members[worker].full for worker in candidates):
             return False
         if job.work_s > LARGEST_HERE * self._estimates.average_s:
             return False

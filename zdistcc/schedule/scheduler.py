@@ -239,7 +239,9 @@ class Scheduler:
         best, at_once = self._foresight.compare(job, candidates, now)
         if self._policy.foresees and best is not None:
             best = self._foresight.stays_home(job, best, now) or best
-        if best is not None and best.member.worker in self._fleet.roomy:
+        if self._policy.foresees and self._foresight.quicker_here(job, best, candidates, now):
+            return self._run_locally(number, Reason.QUICKER_HERE)
+        if best is not None and best.ready:
             return self._grant(number, best.member, best.prospect, now)
         if at_once is not None:
             assert best is not None
@@ -247,8 +249,6 @@ class Scheduler:
                 return self._grant(number, at_once.member, at_once.prospect, now)
         if not self._policy.foresees or best is None:
             return None
-        if at_once is None and self._foresight.quicker_here(job, best, now):
-            return self._run_locally(number, Reason.QUICKER_HERE)
         best.member.outlook.plan(best.prospect.end)
         return best.member
 

@@ -21,8 +21,10 @@ LATE_S: Final = 0.5
 """by this: shorter waits are not worth a second start."""
 LATE_PATIENCE: Final = 2.0
 """What is late is expected to need as long again as it is late; a second start may take this much longer than that."""
-RECALL_S: Final = 3.0
-"""How late a job must be to be called back, which ends its start: a machine that is busy for a moment is not stuck."""
+RECALL_S: Final = 5.0
+RECALL_FACTOR: Final = 3.0
+"""How late a job must be to be called back, which ends its start, also as a multiple of its expected time: a machine
+that is busy for a moment is not stuck."""
 SOONER: Final = 0.5
 """A job that is not late is started again when that takes less than this share of the time it still needs."""
 QUIET_S: Final = 0.25
@@ -70,7 +72,8 @@ class Stragglers:
     @staticmethod
     def worth_recalling(lease: Lease, end: float, now: float) -> bool:
         """Return whether to give up the job of ``lease`` where it is, to begin it anew here and be done at ``end``."""
-        return now - lease.end >= RECALL_S and Stragglers.is_late(lease, now) and end < lease.due(now)
+        late = now - lease.end
+        return late >= max(RECALL_S, RECALL_FACTOR * (lease.end - lease.granted)) and end < lease.due(now)
 
     @staticmethod
     def is_late(lease: Lease, now: float) -> bool:
