@@ -214,6 +214,10 @@ def test_scripts_for_distcc_and_a_network_of_stock_hosts_alone(farm: StockFarm) 
         identical(here, ["-g", "-O2"], stripped=True)
         assert sum(farm.jobs().get(farm_name, 0) for farm_name in shown_names(farm)) > 0
         assert "ZDISTCC_FIDELITY=exact" in farm.run(["zdistcc", "hosts"], here, env=env).stdout
+        notes = (farm.ask_agent("snapshot") or {})["notes"]
+        assert [note["text"] for note in notes if note["kind"] == "fidelity"] == [
+            "only stock distccd hosts are here: debug information may lack columns"
+        ]
         bad = {**env, "DISTCC_HOSTS": "desk angry::"}
         refused = farm.run(["distcc", "--show-hosts"], here, env=bad, check=False)
         assert refused.returncode == 106 and "character 11" in refused.stderr

@@ -59,6 +59,7 @@ THREAD_TURN_S: Final = 0.0005
 """How long a thread that scans sources may keep the loop waiting at each turn; Python's own 5 ms add up to 50."""
 GC_THRESHOLDS: Final = 2000, 10, 1000
 """A search of everything for garbage takes 0.1 s after a closure of 5,000 files: that is left to idle moments."""
+CODE_ALONE: Final = "only stock distccd hosts are here: debug information may lack columns"
 TIDY_AFTER_S: Final = 5.0
 MAX_HOST_LISTS: Final = 100
 """Lists that are remembered as dealt with; a build has one."""
@@ -87,6 +88,7 @@ class Agent:
         trials = StockTrials(cache / "canary", self._env)
         self.stocks = Stocks(self.dispatcher, self.roster, trials, self.journal, longest_s=settings.distcc_timeout)
         self._host_lists: dict[str, str] = {"": ""}
+        self._code_alone = False
         self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats, self.stocks)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
@@ -166,6 +168,9 @@ class Agent:
             return settings
         listened = asyncio.get_running_loop().time() > self._begun + BROWSE_GRACE_S
         code = listened and self.stocks.alone
+        if code is not self._code_alone:
+            self._code_alone = code
+            self.journal.note("fidelity", "", CODE_ALONE if code else "a zdistcc worker is here: exact again")
         return dataclasses.replace(settings, fidelity=Fidelity.CODE if code else Fidelity.EXACT)
 
     async def keep_slot(self, visitor: Visitor) -> None:
@@ -227,6 +232,7 @@ class Agent:
             case "history":
                 return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
             case "snapshot":
+                self._use_hosts(question.get("hosts", ""))
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 default = await self._default_id()
                 return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
@@ -246,14 +252,15 @@ class Agent:
 
         Stock hosts are tried with the default compiler.
         """
-        default = await asyncio.to_thread(self._default_compiler)
+        default = await asyncio.to_thread(self._default_compiler) if seconds > 0 else None
         if default is not None:
             self.stocks.want_compiler(default.driver, default.id, "c")
         known = self.roster.add_peers(peers)
         passed = asyncio.get_running_loop().time() - self._begun if known else 0.0
         if passed < min(seconds, 10.0):
             await asyncio.sleep(min(seconds, 10.0) - passed)
-        await self.stocks.settled(min(seconds, 10.0))
+        if seconds > 0:
+            await self.stocks.settled(min(seconds, 10.0))
 
     async def _hosts(self) -> dict[str, Any]:
         default = await self._default_id()
