@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from zdistcc import __version__
-from zdistcc.errors import ExitCode, UserError
+from zdistcc.errors import UserError
 
 COMMANDS: Final = {
     "status": "zdistcc.cli.status",
@@ -78,12 +78,29 @@ def _show_parallelism(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_hosts(wanted: bool) -> None:
+    if wanted:
+        from zdistcc.cli import hosts
+
+        hosts.show_names()
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
     ] = False,
     parallelism: Annotated[
         bool, typer.Option("-j", callback=_show_parallelism, is_eager=True, help="Print the number for make -j.")
+    ] = False,
+    show_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--show-hosts",
+            callback=_show_hosts,
+            is_eager=True,
+            help="Print the hosts that can compile, as distcc does.",
+        ),
     ] = False,
 ) -> None:
     """Replaced by ``_HELP``."""
@@ -116,7 +133,7 @@ def main() -> None:
         build(word if word in COMMANDS else None)(prog_name="zdistcc")
     except UserError as error:
         typer.echo(f"zdistcc: {error}", err=True)
-        sys.exit(ExitCode.GENERAL)
+        sys.exit(error.code)
 
 
 if __name__ == "__main__":
