@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port, unreached
 from tests.agent.test_roster import A, ad, joined
 from tests.aio import pass_time, run, until
 from zdistcc.agent import stock as stock_module
@@ -205,7 +205,7 @@ async def made(path: Path) -> AsyncIterator[Parts]:
     ]
     async with dispatcher() as dispatch:
         journal = Journal(asyncio.get_running_loop().time)
-        roster = Roster(dispatch, path / "workers.json", journal)
+        roster = Roster(dispatch, path / "workers.json", journal, unreached(path))
         trials = StockTrials(path / "canary", {b"PATH": os.environb[b"PATH"]})
         stocks = Stocks(dispatch, roster, trials, journal)
         plan, debug_plan = plans
