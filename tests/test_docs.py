@@ -19,7 +19,7 @@ import zdistcc
 from zdistcc.cli import daemon
 from zdistcc.cli.app import COMMANDS, UNTOUCHED, build
 from zdistcc.config import KEYS
-from zdistcc.discovery import advert
+from zdistcc.discovery import advert, distcc_advert
 from zdistcc.errors import ExitCode, Reason
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.wire import codecs, connection, frames, messages
@@ -288,6 +288,9 @@ def test_every_key_of_an_announcement_is_described() -> None:
     )
     described = [word for words in items(section(page("zdistcc-protocol.7"), "ANNOUNCEMENTS")) for word in words]
     assert set(advert.to_txt(ad)) <= set(described)
+    spelled = distcc_advert.Spelled(machine="m", version="1")
+    stock = distcc_advert.DistccAd(id="a", name="n", cpus=1, slots=1, gnuhost="g", compilers=(spelled,), port=1)
+    assert set(distcc_advert.to_txt(stock, spelled)) <= set(described)
 
 
 # --- the pages as such -----------------------------------------------------------------------------

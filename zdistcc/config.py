@@ -274,6 +274,14 @@ KEYS: Final = (
         help="TCP port of the worker; 0 takes any. If the default is taken, any.",
     ),
     Key(
+        name="distcc_port",
+        scope=Scope.WORKER,
+        parse=_whole(0, 65535),
+        default=3632,
+        help="Second TCP port of the worker, where clients of stock distcc look for it; the default is done without if "
+        "it is taken. 0: no clients of distcc are served at all.",
+    ),
+    Key(
         name="slots",
         scope=Scope.WORKER,
         parse=_whole(1, 4096),
@@ -386,6 +394,7 @@ class Config:
     runtime_dir: str | None = None
     cache_dir: str | None = None
     port: int = 3633
+    distcc_port: int = 3632
     slots: int | None = None
     name: str | None = None
     allow: tuple[str, ...] = ()

@@ -13,8 +13,8 @@ from tests.aio import run
 from zdistcc import paths
 from zdistcc.config import Config
 from zdistcc.wire import frames
-from zdistcc.worker import door
 from zdistcc.worker import main as main_module
+from zdistcc.worker import postern as door
 from zdistcc.worker.main import Daemon
 from zdistcc.worker.stdio import _introduce, listening_ports
 

@@ -37,6 +37,10 @@ def command(
     port: Annotated[
         int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
+    distcc_port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Second TCP port, for clients of distcc; 0 serves none. Default: 3632 if free."),
+    ] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
@@ -79,28 +83,29 @@ def command(
     if context.invoked_subcommand is not None:
         return
     flags = {
-        "port": _text(port),
-        "slots": _text(slots),
+        **_texts(port=port, distcc_port=distcc_port, slots=slots, nice=nice),
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
         "deny": tuple(deny or ()),
         "store": store,
         "store_size": store_size,
-        "nice": _text(nice),
         "polite": polite,
         "log": log,
         "discovery": discovery,
     }
-    settings = config.load(os.environ, flags)
+    _serve(config.load(os.environ, flags), stdio)
+
+
+def _serve(settings: config.Config, stdio: bool) -> None:
     if stdio:
         from zdistcc.worker.stdio import serve
 
         serve(settings, os.environ)
-        return
-    from zdistcc.worker.main import run
+    else:
+        from zdistcc.worker.main import run
 
-    run(settings, os.environ, _say_ready)
+        run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:
@@ -112,8 +117,8 @@ def _say_ready(daemon: Daemon) -> None:
     )
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _texts(**numbers: int | None) -> dict[str, str | None]:
+    return {name: None if number is None else str(number) for name, number in numbers.items()}
 
 
 def build() -> typer.Typer:

@@ -1,115 +1,113 @@
-"""The private door of a user's worker: a unix socket in the runtime directory, open to that user alone.
+"""The worker's door: listens, and hands each connection to the protocol that it speaks.
 
-Whoever holds the lock beside it is the one worker that listens there: a ``zdistccd`` that the user has started, or one
-that ``zdistccd --stdio`` has (it writes its process id into the lock, and gives way to the former).
+The port is open to more than one: a :class:`Doorman` reads the first four bytes of each connection and hands it to the
+row of ``PROTOCOLS`` that they name.
 
-Must not know: what comes through the door.
+Must not know: what a job is, who may come in (server.py).
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import asyncio
 import logging
-import os
-import signal
 import socket
-import stat
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
-from zdistcc import paths
+from zdistcc.errors import UserError
+from zdistcc.wire import frames
+from zdistcc.wire.distcc_tokens import Token
+from zdistcc.worker.server import NO_ADDRESS, Worker
 
-HANDOVER_S: Final = 20.0
-"""How long the jobs of a worker that gives way may go on."""
-HANDOVER_LOOK_S: Final = 0.05
-BACKLOG: Final = 64
+FIRST_BYTES_TIMEOUT_S: Final = 5.0
 _log = logging.getLogger("zdistcc.worker")
 
-
-def is_private(directory: Path) -> bool:
-    """Return whether ``directory``, made if need be, is this user's alone: in /tmp anybody could have made it."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(directory, 0o700)
-    found = os.lstat(directory)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {
+    frames.MAGIC: Worker.open_native,
+    Token.DIST.value: Worker.open_stock,
+}
 
 
-def lock(env: Mapping[str, str]) -> int | None:
-    """Return the lock's descriptor if nobody else has it."""
-    handle = os.open(paths.stdio_path(env, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    os.ftruncate(handle, 0)
-    return handle
+class Doorman(asyncio.Protocol):
+    """Reads enough of a connection to know which protocol it speaks, and hands it over.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """An open door: the listening socket, its path, and the lock that keeps others from opening theirs."""
-
-    listener: socket.socket
-    path: Path
-    lock: int
-
-    def close(self) -> None:
-        """Close the door; the lock goes last, so that nobody's new socket is removed."""
-        self.listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-        os.close(self.lock)
-
-
-def open_door(env: Mapping[str, str], handle: int) -> Door:
-    """Listen; ``handle`` is the lock, which the door owns from now on."""
-    path = paths.stdio_path(env, "sock")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(os.fspath(path))
-        os.chmod(path, 0o600)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        os.close(handle)
-        raise
-    return Door(listener=listener, path=path, lock=handle)
-
-
-def claim(env: Mapping[str, str]) -> Door | None:
-    """Open the door of a worker that the user has started; ``None`` if another such has it, or it cannot be had.
-
-    One that ``--stdio`` has started is asked to leave: its clients come back and find this one.
+    ``private``: whoever comes in here is the user, wherever ssh has brought them from.
     """
+
+    def __init__(self, worker: Worker, *, private: bool = False) -> None:
+        self._worker = worker
+        self._private = private
+        self._transport: asyncio.Transport | None = None
+        self._seen = b""
+        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first bytes."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The visitor went without a word."""
+        self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over once four bytes are here."""
+        assert self._transport is not None
+        self._seen += data
+        if len(self._seen) < 4:
+            return
+        self._timer.cancel()
+        peer = NO_ADDRESS if self._private else self._transport.get_extra_info("peername")
+        row = PROTOCOLS.get(self._seen[:4])
+        if row is None or not peer:
+            _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
+            self._transport.abort()
+            return
+        own = NO_ADDRESS if self._private else self._transport.get_extra_info("sockname")
+        protocol = row(self._worker, str(peer[0]), str(own[0]))
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(self._seen)
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool, option: str = "--port") -> list[socket.socket]:
+    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families).
+
+    :class:`UserError` when that cannot be, telling ``option`` as the remedy.
+    """
+    wanted = list(hosts) or ["::", "0.0.0.0"]
     try:
-        if not is_private(paths.runtime_dir(env)):
-            return None
-        handle = lock(env)
-        end = time.monotonic() + HANDOVER_S
-        if handle is None and _ask_to_leave(env):
-            while handle is None and time.monotonic() < end:
-                time.sleep(HANDOVER_LOOK_S)
-                handle = lock(env)
-        if handle is None:
-            return None
-        return open_door(env, handle)
+        return _bind_all(port, wanted)
     except OSError as error:
-        _log.debug("no private door: %s", error)
-        return None
+        if port and any_port_will_do:
+            return _bind_all(0, wanted)
+        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with {option}") from error
 
 
-def _ask_to_leave(env: Mapping[str, str]) -> bool:
-    text = paths.stdio_path(env, "lock").read_text()
-    if not text.strip().isdigit():
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(text), signal.SIGTERM)
-    return True
+def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for host in hosts:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )[0]
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError:
+                continue  # a family that this kernel does not have
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(256)
+            sock.setblocking(False)
+            port = sock.getsockname()[1]
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets

@@ -2,7 +2,7 @@
 
 The client is led to the worker of this machine, so that all clients, of the network and through ssh, share its slots::
 
-    1. the private door of the user's worker (``worker.door``)
+    1. the private door of the user's worker (``worker.postern``)
     2. the port on which a zdistccd of this machine listens, if the system or this user runs it
     3. a worker that is begun here, without a port and without mDNS: the next ``--stdio`` finds it by 1.  It stays a
        while when its last client has gone, because a tunnel that broke is soon built again.
@@ -34,7 +34,7 @@ from zdistcc.config import Config
 from zdistcc.errors import UserError
 from zdistcc.net.ssh import MARK, Found
 from zdistcc.wire import frames
-from zdistcc.worker import door
+from zdistcc.worker import postern
 
 PIECE_BYTES: Final = 256 << 10
 MAX_OPENING_BYTES: Final = 1 << 20
@@ -59,7 +59,7 @@ def serve(config: Config, env: Mapping[str, str]) -> None:
     """Serve the client on standard input and output to its end; :class:`UserError` when there is no worker."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.write(1, MARK + Found.NATIVE.value.encode() + b"\n")
-    if not door.is_private(paths.runtime_dir(env)):
+    if not postern.is_private(paths.runtime_dir(env)):
         raise UserError(f"{paths.runtime_dir(env)} is open to others: it must belong to you alone (chmod 700)")
     opening = bytearray()
     with contextlib.suppress(Gone):
@@ -117,14 +117,14 @@ def listening_ports(users: tuple[int, ...], proc: Path = Path("/proc/net")) -> s
 def _begin(config: Config, env: Mapping[str, str]) -> socket.socket | None:
     """Begin a worker in the background, unless another --stdio is about to; return a connection to it."""
     end = time.monotonic() + BEGIN_S
-    while (handle := door.lock(env)) is None:
+    while (handle := postern.lock(env)) is None:
         worker = _connect_door(env)  # somebody was faster
         if worker is not None:
             return worker
         if time.monotonic() > end:
             return None
         time.sleep(LOOK_S)
-    own = door.open_door(env, handle)
+    own = postern.open_door(env, handle)
     if os.fork() == 0:
         _become_worker(config, env, own)
     own.listener.close()
@@ -132,7 +132,7 @@ def _begin(config: Config, env: Mapping[str, str]) -> socket.socket | None:
     return _connect_door(env)
 
 
-def _become_worker(config: Config, env: Mapping[str, str], own: door.Door) -> None:
+def _become_worker(config: Config, env: Mapping[str, str], own: postern.Door) -> None:
     """Run the worker; never returns."""
     status = 1
     try:
