@@ -44,8 +44,8 @@ ROOMS = {
     "jobserver": set(),
     "cli": {
         *{"errors", "config", "paths", "ui", "worker", "doctor", "sample", "jobserver"},
-        *{"toolchain.families", "toolchain.lookup"},
-        *{"wire.control", "launcher.fallback", "launcher.which", "discovery.interfaces"},
+        *{"toolchain.families", "toolchain.lookup", "toolchain.probe", "toolchain.probecache"},
+        *{"wire.control", "wire.frames", "launcher.fallback", "launcher.which", "discovery.interfaces"},
     },
 }
 """What a room may import beside itself: rooms, or single modules of them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port, unreached
+from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.agent.test_roster import A, ad, joined
 from tests.aio import pass_time, run, until
 from zdistcc.agent import stock as stock_module

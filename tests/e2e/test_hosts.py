@@ -105,7 +105,7 @@ def test_explain_as_json(farm: Farm) -> None:
         ),
         (["explain", "gcc", "x.c"], ["Runs on this machine: the command links", "[link]"]),
         (["--version"], ["launcher: native"]),
-        (["--help"], ["zdistcc gcc -c x.c"]),
+        (["--help"], ["zdistcc gcc -O2 -c x.c"]),
     ],
 )
 def test_on_a_terminal(farm: Farm, words: list[str], expected: list[str]) -> None:

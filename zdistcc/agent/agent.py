@@ -249,7 +249,8 @@ class Agent:
                 self._leaving.set()
                 return {"stopped": True}
             case other:
-                return {"error": f"unknown question {other!r}: agent and command are of different versions"}
+                why = "agent and command are of different versions; zdistcc stop ends this agent"
+                return {"error": f"unknown question {other!r}: {why}"}
 
     async def _settle(self, seconds: float, peers: Iterable[str]) -> None:
         """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from zdistcc import __version__, config
 from zdistcc.cli import service
@@ -16,9 +17,31 @@ if TYPE_CHECKING:
     from zdistcc.worker.main import Daemon
 
 
+class Command(TyperCommand):
+    """A command with examples in its help."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import WORKER_EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), WORKER_EXAMPLES.get(self.name or "", ()))
+
+
+class Group(TyperGroup):
+    """All of it, with examples in the help."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import WORKER_EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), WORKER_EXAMPLES[""])
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zdistccd {__version__}")
+        from zdistcc.cli.version import describe
+
+        typer.echo(describe("zdistccd"))
         raise typer.Exit
 
 
@@ -27,8 +50,9 @@ _Deny = Annotated[
     list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
 ]
 _Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
+_Log = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
 _Version = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
 ]
 
 
@@ -67,9 +91,7 @@ def command(
         bool | None,
         typer.Option("--polite/--no-polite", help="Offer fewer slots while others need the machine. Default: polite."),
     ] = None,
-    log: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")
-    ] = None,
+    log: _Log = None,
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,
@@ -123,10 +145,15 @@ def _texts(**numbers: int | None) -> dict[str, str | None]:
 
 def build() -> typer.Typer:
     """Return the command line."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True)(command)
+    app = typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback(cls=Group, invoke_without_command=True)(command)
     for function in (service.install, service.uninstall, service.status):
-        app.command()(function)
+        app.command(cls=Command)(function)
     return app
 
 

@@ -73,7 +73,7 @@ def serve(config: Config, env: Mapping[str, str]) -> None:
                     _pump(worker, answer)
                     return
                 worker.close()
-        raise UserError(f"no worker could be begun on this machine: {_last_words(env)}")
+        raise UserError(f"no worker could be begun on this machine: {_last_words(env)}; start zdistccd there and see")
 
 
 def _own(config: Config, env: Mapping[str, str]) -> socket.socket | None:
