@@ -19,6 +19,9 @@ GOOD: dict[str, tuple[str, Any]] = {
     "mode": ("preprocessed", "preprocessed"),
     "compatibility": ("same-major", "same-major"),
     "peers": ("desk, attic:3700,[fe80::1]:1", ("desk", "attic:3700", "[fe80::1]:1")),
+    "hosts": ("desk/4,lzo attic", "desk/4,lzo attic"),
+    "use_distcc_hosts": ("1", True),
+    "distcc_timeout": ("30", 30.0),
     "discovery": ("no", False),
     "interface": ("eth0,192.168.1.5", ("eth0", "192.168.1.5")),
     "local_slots": ("3", 3),
@@ -51,7 +54,9 @@ GOOD: dict[str, tuple[str, Any]] = {
 BAD = {
     "disable": ("maybe", "use 1 or 0"),
     "fallback": ("2", "use 1 or 0"),
-    "fidelity": ("most", "use one of: exact, code"),
+    "fidelity": ("most", "use one of: auto, exact, code"),
+    "use_distcc_hosts": ("maybe", "use 1 or 0"),
+    "distcc_timeout": ("0", "use a number from 1"),
     "mode": ("text", "use one of: headers, preprocessed"),
     "compatibility": ("same", "use one of: exact, same-version, same-major"),
     "reach": ("pigeon", "use one of: tcp, ssh"),
@@ -73,7 +78,18 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store", "ssh_user"}
+ANY_TEXT_WILL_DO = {
+    "hosts",
+    "peers",
+    "interface",
+    "runtime_dir",
+    "cache_dir",
+    "name",
+    "allow",
+    "deny",
+    "store",
+    "ssh_user",
+}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 
@@ -229,8 +245,8 @@ def test_a_value_of_a_wrong_type_is_named_with_its_remedy(value: str, home: Path
 
 
 def test_an_unknown_key_is_named_with_its_remedy(home: Path) -> None:
-    path = write(home, "hosts = 'desk'\n")
-    with pytest.raises(UserError, match=r"no such key: hosts; man 5 zdistcc\.conf lists them") as caught:
+    path = write(home, "workers = 'desk'\n")
+    with pytest.raises(UserError, match=r"no such key: workers; man 5 zdistcc\.conf lists them") as caught:
         config.load(env_of(home))
     assert str(path) in str(caught.value)
 
@@ -272,6 +288,36 @@ def test_a_compile_commands_mistakes_are_ignored_one_by_one() -> None:
 def test_without_variables_a_compile_has_the_agents_configuration() -> None:
     base = Config(peers=("desk",))
     assert config.for_job(base, {b"ZDISTCC_PEERS": b""}) is base
+
+
+# --- distcc's variables ----------------------------------------------------------------------------
+
+
+def test_a_variable_of_distccs_counts_where_ours_is_not_set(home: Path) -> None:
+    env = {"DISTCC_FALLBACK": "0", "DISTCC_IO_TIMEOUT": "20", "DISTCC_VERBOSE": "1"}
+    assert config.load(env_of(home, **env)) == Config(fallback=False, distcc_timeout=20.0, log="debug")
+    ours = {"ZDISTCC_FALLBACK": "1", "ZDISTCC_DISTCC_TIMEOUT": "30", "ZDISTCC_LOG": "info"}
+    assert config.load(env_of(home, **env, **ours)) == Config(distcc_timeout=30.0)
+    assert config.load(env_of(home, DISTCC_VERBOSE="0")) == Config()
+    assert config.for_job(Config(), {b"DISTCC_FALLBACK": b"0"}) == Config(fallback=False)
+    assert config.for_job(Config(), {b"DISTCC_FALLBACK": b"0", b"ZDISTCC_FALLBACK": b"1"}) == Config()
+
+
+def test_distccs_hosts_are_used_when_that_is_wanted(home: Path) -> None:
+    env = {"DISTCC_HOSTS": "desk/4"}
+    assert config.load(env_of(home, **env)).hosts == ""
+    settings = config.load(env_of(home, ZDISTCC_USE_DISTCC_HOSTS="1", ZDISTCC_HOSTS="attic", **env))
+    assert settings.hosts == "attic\ndesk/4"
+    assert config.for_job(settings, {b"DISTCC_HOSTS": b"desk/4"}) is settings
+    job = {b"DISTCC_HOSTS": b"cellar", b"ZDISTCC_USE_DISTCC_HOSTS": b"1"}
+    assert config.for_job(Config(), job).hosts == "cellar"
+
+
+def test_every_variable_of_distccs_sets_a_key_or_says_why_not() -> None:
+    names = [row.name for row in config.DISTCC_VARIABLES]
+    assert len(set(names)) == len(names)
+    assert {row.key for row in config.DISTCC_VARIABLES} <= {*NAMES, ""}
+    assert all(row.why.endswith(".") for row in config.DISTCC_VARIABLES)
 
 
 # --- caches ----------------------------------------------------------------------------------------

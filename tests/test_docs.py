@@ -20,6 +20,7 @@ from zdistcc.cli import daemon
 from zdistcc.cli.app import COMMANDS, UNTOUCHED, build
 from zdistcc.config import KEYS
 from zdistcc.discovery import advert, distcc_advert
+from zdistcc.distcc_variables import VARIABLES as DISTCC_VARIABLES
 from zdistcc.errors import ExitCode, Reason
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.wire import codecs, connection, frames, messages
@@ -190,7 +191,7 @@ def test_every_key_is_described_and_no_other() -> None:
         assert f".Ev {key.variable} ." in flat, f"{key.variable} is not described"
         first = key.help.partition(".")[0].partition(",")[0]
         assert first in flat, f"{key.name} is described otherwise"
-        if key.default not in (None, ()) and "Default:" not in key.help:
+        if key.default not in (None, (), "") and "Default:" not in key.help:
             default = {True: "1", False: "0"}.get(key.default, str(key.default))
             if isinstance(key.default, float):
                 default = f"{key.default:g}"
@@ -200,6 +201,17 @@ def test_every_key_is_described_and_no_other() -> None:
             assert f"Default: {default}." in entry, f"the default of {key.name} is {default}"
     for name in POLICIES:
         assert name in described
+
+
+def test_every_variable_of_distccs_is_described_as_honoured_or_ignored() -> None:
+    described = section(page("zdistcc.conf.5"), "VARIABLES OF DISTCC")
+    assert [words[0] for words in items(described)] == [row.name for row in DISTCC_VARIABLES]
+    for row in DISTCC_VARIABLES:
+        entry = described.partition(f".It Ev {row.name}\n")[2].partition(".It ")[0]
+        assert row.why in " ".join(entry.split()), row.name
+        words = [f".Cm {word}" for word in (row.key, row.value) if word] if row.key else ["Ignored."]
+        assert entry.startswith("Honoured:" if row.key else "Ignored."), row.name
+        assert all(word in entry for word in words), row.name
 
 
 def test_what_readme_says_of_keys_is_so() -> None:

@@ -23,7 +23,8 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "project" not in path.re
 TOP = {"errors", "config", "paths", "children", "logs"}
 ROOMS = {
     "errors": set(),
-    "config": {"errors"},
+    "config": {"errors", "distcc_variables"},
+    "distcc_variables": set(),
     "paths": set(),
     "children": {"errors"},
     "logs": set(),
@@ -71,6 +72,7 @@ PURE = (
     "discovery.advert",
     "discovery.distcc_advert",
     "discovery.hostspec",
+    "discovery.stockad",
     "doctor.finding",
     "doctor.packages",
     "doctor.workers",

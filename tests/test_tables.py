@@ -123,7 +123,7 @@ def test_stats_without_an_agent_are_those_of_one_that_has_done_nothing() -> None
 
 def test_every_key_has_a_field_with_its_default() -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(config.Config)}
-    defaults["fidelity"] = config.Fidelity.EXACT.value
+    defaults["fidelity"] = config.Fidelity.AUTO.value
     assert {key.name: key.default for key in config.KEYS} == defaults
     assert (
         config.load({"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}) == config.Config()

@@ -4,6 +4,7 @@ The map of the house (one line a room; * = a table that a contributor adds a row
 
     errors.py      exception tree, Reason*, exit codes
     config.py      frozen Config; flags > environment > file > defaults; one row per key* with its help
+    distcc_variables.py  what distcc's variables mean here, one row each*
     paths.py       runtime, cache and socket locations
     logs.py        the log of programs that stay, a live line below it
     children.py    child processes: spawned in their own group, awaited without threads, killed whole

@@ -6,6 +6,8 @@ flat table of keys: ``$XDG_CONFIG_HOME/zdistcc/zdistcc.conf`` (usually ``~/.conf
 the file's keys, ``man 5 zdistcc.conf`` and the tests are read off it.  Nothing here has to be set for
 zdistcc to work.
 
+More than 500 lines, because the table is: a row a key.
+
 Must not know: the network, compilers.  Rejected: a key per program (a user knows one tool); INI
 (no lists; sections nobody needs).
 """
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from zdistcc.distcc_variables import VARIABLES as DISTCC_VARIABLES
 from zdistcc.errors import UserError
 
 
@@ -37,8 +40,9 @@ class Scope(enum.Enum):
 
 
 class Fidelity(enum.Enum):
-    """What must be equal for a job to be sent away."""
+    """What must be equal for a job to be sent away; ``AUTO`` means the first, or the second among stock hosts only."""
 
+    AUTO = "auto"
     EXACT = "exact"
     CODE = "code"
 
@@ -150,10 +154,11 @@ KEYS: Final = (
     Key(
         name="fidelity",
         scope=Scope.JOB,
-        parse=_choice("exact", "code"),
-        default="exact",
+        parse=_choice("auto", "exact", "code"),
+        default="auto",
         help="exact: objects are byte for byte those of a local compile, or the job stays local. code: code and data "
-        "are identical, debug information may differ.",
+        "are identical, debug information may differ. auto: exact, but code on a network that has stock distccd hosts "
+        "and has had no zdistcc worker.",
     ),
     Key(
         name="mode",
@@ -200,6 +205,27 @@ KEYS: Final = (
         parse=_text,
         default="",
         help="With reach = ssh: the user's name on the workers. Default: what ssh's configuration says.",
+    ),
+    Key(
+        name="hosts",
+        scope=Scope.JOB,
+        parse=_text,
+        default="",
+        help="More hosts, as distcc's DISTCC_HOSTS lists them: zdistcc workers or stock distccd.",
+    ),
+    Key(
+        name="use_distcc_hosts",
+        scope=Scope.JOB,
+        parse=_flag,
+        default=False,
+        help="Use the hosts in DISTCC_HOSTS, too.",
+    ),
+    Key(
+        name="distcc_timeout",
+        scope=Scope.AGENT,
+        parse=_number(1, 1e5),
+        default=300.0,
+        help="Seconds after which a stock distccd that has not answered is given up, at the latest.",
     ),
     Key(
         name="discovery",
@@ -377,13 +403,16 @@ class Config:
 
     disable: bool = False
     fallback: bool = True
-    fidelity: Fidelity = Fidelity.EXACT
+    fidelity: Fidelity = Fidelity.AUTO
     mode: str = "headers"
     compatibility: str = "same-version"
     peers: tuple[str, ...] = ()
     reach: str = "tcp"
     ssh: tuple[str, ...] | None = None
     ssh_user: str = ""
+    hosts: str = ""
+    use_distcc_hosts: bool = False
+    distcc_timeout: float = 300.0
     discovery: bool = True
     interface: tuple[str, ...] = ()
     local_slots: int | None = None
@@ -462,6 +491,10 @@ def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Conf
     values: dict[str, Any] = {}
     for path in reversed(config_files(env)):
         values |= read_file(path)
+    for row in DISTCC_VARIABLES:
+        raw = env.get(row.name)
+        if row.key and row.key != "hosts" and raw and not (row.value and raw == "0"):
+            values[row.key] = _parse(_BY_NAME[row.key], row.value or raw, f"environment variable {row.name}")
     for key in KEYS:
         raw = env.get(key.variable)
         if raw is not None and raw != "":
@@ -469,7 +502,13 @@ def load(env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Conf
     for name, value in (flags or {}).items():
         if value is not None and value != () and value != []:
             values[name] = _parse(_BY_NAME[name], value, f"--{name}") if isinstance(value, str) else value
-    return Config(**values)
+    return _with_distcc_hosts(Config(**values), env.get("DISTCC_HOSTS", ""))
+
+
+def _with_distcc_hosts(settings: Config, listed: str) -> Config:
+    if not settings.use_distcc_hosts or not listed or listed in settings.hosts:
+        return settings
+    return dataclasses.replace(settings, hosts=f"{settings.hosts}\n{listed}".strip())
 
 
 def for_job(base: Config, env: Mapping[bytes, bytes]) -> Config:
@@ -485,7 +524,12 @@ def for_job(base: Config, env: Mapping[bytes, bytes]) -> Config:
                 changes[key.name] = _parse(key, raw.decode("utf-8", "replace"), "")
             except UserError:
                 continue
-    return dataclasses.replace(base, **changes) if changes else base
+    settings = dataclasses.replace(base, **changes) if changes else base
+    return _with_distcc_hosts(settings, env.get(b"DISTCC_HOSTS", b"").decode("utf-8", "replace"))
 
 
-_JOB_VARIABLES: Final = tuple((key, key.variable.encode()) for key in KEYS if key.scope is Scope.JOB)
+_JOB_VARIABLES: Final = (
+    (_BY_NAME["fallback"], b"DISTCC_FALLBACK"),
+    *((key, key.variable.encode()) for key in KEYS if key.scope is Scope.JOB),
+)
+"""In this order: our own variables come last, and win."""

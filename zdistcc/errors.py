@@ -19,7 +19,12 @@ class ZdistccError(Exception):
 
 
 class UserError(ZdistccError):
-    """The user has to change something; the message says what happened, why, and what to do."""
+    """The user has to change something; the message says what happened, why, and what to do.
+
+    ``code`` is what a command ends with.
+    """
+
+    code = 100
 
 
 class InfraError(ZdistccError):

@@ -15,8 +15,9 @@ from tests.aio import pass_time, run, until
 from tests.schedule.test_scheduler import NEED
 from zdistcc.agent import reach as reach_module
 from zdistcc.agent import roster as roster_module
+from zdistcc.agent.entries import MAX_MEMORY_BYTES, MAX_SLOTS, Way
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import MAX_MEMORY_BYTES, MAX_SLOTS, MISSED_RETRY_S, Roster, Way
+from zdistcc.agent.roster import MISSED_RETRY_S, Roster
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
 from zdistcc.schedule.events import WorkerId

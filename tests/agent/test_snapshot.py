@@ -17,8 +17,9 @@ from tests.agent.test_roster import A, B, ad
 from tests.aio import pass_time, run, until
 from zdistcc.agent import snapshot
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import offers_of
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import Roster, offers_of
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.snapshot import After, Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.net import drive

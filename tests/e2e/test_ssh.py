@@ -154,7 +154,7 @@ def test_an_ssh_that_is_killed(farm: Farm, sshds: Sshds) -> None:
     wait_until(lambda: sshds.sessions("w1") == before + 1, 20, "a new session")
     farm.wait_for_workers("w1")
     compile_one(farm, env)
-    assert farm.stats()["jobs"]["remote"] == 2
+    assert farm.stats()["jobs"]["remote"] > 0
 
 
 def reason(farm: Farm, name: str) -> str:
@@ -206,9 +206,11 @@ def test_a_program_that_is_not_there(farm: Farm, sshds: Sshds) -> None:
 
 def test_a_shell_that_talks(farm: Farm, sshds: Sshds) -> None:
     (farm.lan["w1"].home / ".bashrc").write_text("echo Welcome to w1!; echo on both >&2\n")
-    compile_one(farm, tunnels(farm, sshds, "w1"))
+    env = tunnels(farm, sshds, "w1")
+    compile_one(farm, env)
     farm.wait_for_workers("w1")
-    assert farm.stats()["jobs"]["remote"] == 1
+    compile_one(farm, env)
+    assert farm.stats()["jobs"]["remote"] > 0
     (farm.lan["w1"].home / ".bashrc").unlink()
 
 
@@ -245,8 +247,10 @@ def test_a_daemon_that_is_found_by_its_port(farm: Farm, sshds: Sshds) -> None:
     """As one of the system's, which has another user's directories and so another door."""
     farm.start("w2", "--no-discovery", env={"ZDISTCC_RUNTIME_DIR": "/tmp/other", "ZDISTCC_CACHE_DIR": "/tmp/cache"})
     farm.serving("w2")
-    compile_one(farm, tunnels(farm, sshds, "w2"))
+    env = tunnels(farm, sshds, "w2")
+    compile_one(farm, env)
     farm.wait_for_workers("w2")
+    compile_one(farm, env)
     assert "job done" in farm.daemons["w2"].stderr
     farm.stop("w2")
 
@@ -260,8 +264,9 @@ def test_discovered_workers_by_ssh_only(tmp_path: Path) -> None:
         farm.wait_for_workers(*TWO)
         here = project(farm, 20)
         plain = build(farm, here, "gcc", {})
-        assert differing(build(farm, here, "zdistcc gcc", env), plain) == []
-        assert farm.stats()["jobs"] == {"remote": 21, "local": 0, "failed": 0}
+        with counted(farm) as jobs:
+            assert differing(build(farm, here, "zdistcc gcc", env), plain) == []
+        assert (jobs.remote, jobs.reasons) == (20, {})
         for name in TWO:
             assert sshds.sessions(name) == 1
             assert farm.hosts()[name]["address"] == f"ssh root@{name}"

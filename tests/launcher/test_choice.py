@@ -249,6 +249,11 @@ def test_fallback_forbidden(lab: Lab, arguments: list[str], code: int) -> None:
     assert (done.stdout == b"") == (code == 103)
 
 
+@pytest.mark.parametrize(("ours", "code"), [({}, 103), ({"ZDISTCC_FALLBACK": ""}, 103), ({"ZDISTCC_FALLBACK": "1"}, 0)])
+def test_fallback_forbidden_by_distccs_variable(lab: Lab, ours: dict[str, str], code: int) -> None:
+    assert lab.run("fakecc", "-c", "x.c", env={"DISTCC_FALLBACK": "0", **ours}).returncode == code
+
+
 def test_run_is_not_a_fallback(lab: Lab) -> None:
     with lab.agent(control.encode_run()):
         assert lab.run("fakecc", "-c", env={"ZDISTCC_FALLBACK": "0"}).stdout == b"ran\n-c\n"
@@ -280,6 +285,20 @@ def test_commands_through_a_link(lab: Lab) -> None:
     assert lab.call(lab.root / "zdistcc", "stats").stdout == b"stats\n"
 
 
+def test_a_link_called_distcc_is_no_masquerade(lab: Lab) -> None:
+    lab.compiler("zdistcc-cli", 'echo "$@"', lab.bin)
+    lab.compiler("cc", "echo cc")
+    link = lab.root / "distcc"
+    link.symlink_to(lab.program)
+    for option in ("--version", "--show-hosts", "-j"):
+        assert lab.call(link, option).stdout == option.encode() + b"\n"
+    with lab.agent(control.encode_done(0, b"", b"")) as agent:
+        lab.call(link, "fakecc", "-c", "x.c")
+        lab.call(link, "-c", "x.c")
+    assert [told.argv for told in agent.requests] == [(b"fakecc", b"-c", b"x.c"), (b"cc", b"-c", b"x.c")]
+    assert [bool(told.flags & LaunchFlag.MASQUERADE) for told in agent.requests] == [False, False]
+
+
 def test_the_cli_by_python(lab: Lab) -> None:
     lab.compiler("python3", 'echo "$@"')
     assert lab.run("stats", "--json").stdout == b"-m zdistcc.cli.app stats --json\n"
@@ -301,6 +320,7 @@ def c_words(name: str) -> tuple[bytes, ...]:
 def test_tables_agree() -> None:
     assert c_words("cli_commands") == fallback.CLI_COMMANDS
     assert c_words("cli_options") == fallback.CLI_OPTIONS
+    assert c_words("own_names") == fallback.OWN_NAMES
     assert c_words("source_suffixes") == tuple(fallback.SOURCE_SUFFIXES)
     if importlib.util.find_spec("zdistcc.cli.app"):
         from zdistcc.cli.app import COMMANDS

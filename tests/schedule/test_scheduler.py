@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -67,6 +68,23 @@ def grants(decisions: list[Decision]) -> dict[int, str]:
 
 def test_no_worker_means_local_at_once(bench: Bench) -> None:
     assert bench.queue(1) == [RunLocally(job=JobId(1), reason=Reason.NO_WORKER)]
+
+
+def test_a_plain_offer_serves_plain_needs_only(bench: Bench) -> None:
+    plain = replace(offer(GCC), plain=True)
+    bench.tell(e.WorkerJoined(worker=WorkerId("stock"), name="stock", slots=2, offers=(plain,)))
+    (stays,) = bench.queue(1)
+    assert isinstance(stays, RunLocally) and stays.reason is Reason.NO_COMPATIBLE_WORKER
+    assert "stock speaks distcc's protocol" in stays.detail
+    assert grants(bench.queue(2, need=replace(NEED, plain=True))) == {2: "stock"}
+
+
+def test_of_equals_a_worker_that_takes_sources_comes_first() -> None:
+    bench = Bench("least-loaded")
+    plain = replace(offer(GCC), plain=True)
+    bench.tell(e.WorkerJoined(worker=WorkerId("a-stock"), name="stock", slots=1, offers=(plain,)))
+    bench.join("own", slots=1)
+    assert grants(bench.queue(1, 2, need=replace(NEED, plain=True))) == {1: "own", 2: "a-stock"}
 
 
 def test_discovery_is_waited_for_but_not_forever(bench: Bench) -> None:

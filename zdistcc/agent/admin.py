@@ -9,25 +9,30 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from zdistcc.agent.entries import Entry, offers_of
 from zdistcc.agent.headers import Bundle
 from zdistcc.agent.job import Farm
 from zdistcc.agent.plan import Stay, not_as_text
-from zdistcc.agent.roster import Entry, Roster, offers_of
+from zdistcc.agent.roster import Roster
+from zdistcc.agent.stocks import State, StockHost, Stocks
 from zdistcc.config import Config
 from zdistcc.discovery.advert import printable
 from zdistcc.errors import Reason
+from zdistcc.net.race import Address
 from zdistcc.schedule.events import Need
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.toolchain.identity import CompilerId, Match, Mismatch, Offer, best_match
 from zdistcc.wire import frames
 from zdistcc.wire.control import LaunchFlag, LaunchRequest
 
+TRIALS_S: Final = 2.0
+"""How long ``explain`` waits for stock hosts to show what they can."""
 JOURNAL_PAGE: Final = 2000
 """Jobs in one answer: 5 ms in which the agent does nothing else."""
 
@@ -139,6 +144,62 @@ def _through_ssh(entry: Entry) -> bool:
     return entry.ssh is not None or (entry.reached is not None and entry.reached.tunnel is not None)
 
 
+def describe_stock(host: StockHost, view: WorkerView | None, default: CompilerId | None) -> dict[str, Any]:
+    """Return the row of a stock ``distccd``: what it shows of itself, and what was found out by trials."""
+    ad, remote = host.ad, host.remote
+    usable = default is not None and (default, "c") in host.passed
+    reason = host.reason or None
+    if host.state is State.TRUSTED and not usable:
+        reason = host.failed.get((default, "c"), "not tried yet") if default is not None else None
+    busy = host.state is State.TRUSTED and remote.running >= host.slots
+    compilers = [describe_compiler(compiler) for compiler in dict.fromkeys(compiler for compiler, _ in host.passed)]
+    if not compilers and ad is not None and ad.compiler_version:
+        shown = {"family": "cc", "version": ad.compiler_version, "target": ad.compiler_target, "build_id": ""}
+        compilers = [shown]
+    sent, received = remote.bytes_sent, remote.bytes_received
+    return {
+        "name": host.name,
+        "id": host.id,
+        "addresses": sorted(address.host for address in remote.addresses),
+        "port": min(remote.addresses).port,
+        "protocol": "distcc",
+        "version": ad.version if ad else "",
+        "state": "busy" if busy else host.state.value,
+        "slots": host.slots,
+        "configured_slots": None,
+        "limited": None,
+        "running": remote.running,
+        "others_load": None,
+        "memory_free": None,
+        "memory_total": None,
+        "efficiency": None,
+        "compilers": compilers,
+        "usable": usable,
+        "reason": reason,
+        "address": str(remote.address) if remote.address and host.joined else None,
+        "ways": sorted(host.ways),
+        "leases": len(view.leases) if view else 0,
+        "round_trip_ms": None if remote.connect_s is None else round(remote.connect_s * 1000, 2),
+        "bytes": {"sent": sent, "received": received},
+        "clock_skew_s": None,
+    }
+
+
+def distcc_hosts(stocks: Stocks, roster: Roster, views: Mapping[str, WorkerView]) -> list[str]:
+    """Return the usable hosts that speak distcc's protocol, each as a word of ``DISTCC_HOSTS``."""
+    words = [
+        f"{host.remote.address or min(host.remote.addresses)}/{host.remote.limit}"
+        for host in stocks.hosts
+        if host.state is State.TRUSTED
+    ]
+    for entry in roster.entries:
+        ad = stocks.speaking.get(entry.id) if entry.id is not None else None
+        view = views.get(entry.id or "")
+        if ad is not None and entry.address is not None and view is not None and view.slots:
+            words.append(f"{Address(entry.address.host, ad.port)}/{ad.jobs}")
+    return sorted(words)
+
+
 def _state(entry: Entry, view: WorkerView | None, usable: bool) -> str:
     if not entry.connected or view is None:
         return "unreachable" if entry.trouble else "connecting"
@@ -170,15 +231,18 @@ def _usable(entry: Entry, view: WorkerView | None, default: CompilerId | None) -
     return False, match.sentence if isinstance(match, Mismatch) else "offers no compiler"
 
 
-def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need) -> list[dict[str, Any]]:
+def explain_workers(
+    roster: Roster, stocks: Stocks, views: Mapping[str, WorkerView], need: Need
+) -> list[dict[str, Any]]:
     """Return, worker by worker, whether it could do a job with ``need``, and why not."""
     rows = []
-    for entry in roster.entries:
-        view = views.get(entry.id or "")
-        if view is None:
-            fits, reason = False, entry.trouble or "not connected yet"
+    known = [(entry.id, entry.name, entry.trouble) for entry in roster.entries if entry.id or entry.sought is None]
+    for worker, name, trouble in [*known, *((host.id, host.name, host.reason) for host in stocks.hosts)]:
+        view = views.get(worker or "")
+        if view is None or not view.offers:
+            fits, reason = False, trouble or ("not connected yet" if view is None else "offers no compiler")
         else:
-            match = best_match(need.compiler, view.offers, need.level, need.language)
+            match = best_match(need.compiler, view.offers, need.level, need.language, plain=need.plain)
             fits = isinstance(match, Offer) and not view.draining and not view.quarantined
             reason = ""
             if isinstance(match, Mismatch):
@@ -191,7 +255,7 @@ def explain_workers(roster: Roster, views: Mapping[str, WorkerView], need: Need)
                 reason = f"takes no jobs now: {view.limited}"
             elif view.draining:
                 reason = "draining: it takes no new jobs"
-        rows.append({"name": entry.name, "id": entry.id, "fits": fits, "reason": reason or None})
+        rows.append({"name": name, "id": worker, "fits": fits, "reason": reason or None})
     return sorted(rows, key=lambda row: (row["name"], str(row["id"])))
 
 
@@ -201,7 +265,11 @@ def _shown(data: bytes) -> str:
 
 
 async def explain(
-    farm: Farm, roster: Roster, views: Mapping[str, WorkerView], question: LaunchQuestion, config: Config
+    farm: Farm,
+    roster: Roster,
+    views: Callable[[], Mapping[str, WorkerView]],
+    question: LaunchQuestion,
+    config: Config,
 ) -> dict[str, Any]:
     """Return what would happen to a command, and why."""
     begun = time.monotonic()
@@ -222,7 +290,10 @@ async def explain(
             "took_ms": took_ms,
         }
     compiler = plan.need.compiler
-    workers = explain_workers(roster, views, plan.need)
+    if plan.need.plain:
+        farm.stocks.want(plan)
+        await farm.stocks.settled(TRIALS_S)
+    workers = explain_workers(roster, farm.stocks, views(), plan.need)
     return {
         "distributable": True,
         "reason": None,

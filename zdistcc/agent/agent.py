@@ -25,7 +25,7 @@ from zdistcc.agent.control import Door, Visitor
 from zdistcc.agent.dispatch import Dispatcher
 from zdistcc.agent.headers import Shelf
 from zdistcc.agent.history import History
-from zdistcc.agent.job import Done, Here, Outcome
+from zdistcc.agent.job import Done, Failed, Here, Outcome
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
@@ -34,13 +34,16 @@ from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
+from zdistcc.agent.stock_trial import StockTrials
+from zdistcc.agent.stocks import Stocks
 from zdistcc.agent.trial import trial_everywhere
 from zdistcc.children import raise_descriptor_limit
-from zdistcc.config import Config
+from zdistcc.config import Config, Fidelity
+from zdistcc.discovery import hostspec
 from zdistcc.discovery import interfaces as nics
-from zdistcc.discovery.browse import Browser
+from zdistcc.discovery.browse import Browser, StockBrowser
 from zdistcc.discovery.mdns import NoMulticast, open_responder
-from zdistcc.errors import Reason, UserError
+from zdistcc.errors import ExitCode, Reason, UserError
 from zdistcc.schedule.events import DiscoveryPending, Need, WorkerId, WorkerQuarantined
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.schedule.snapshot import WorkerView
@@ -57,7 +60,10 @@ THREAD_TURN_S: Final = 0.0005
 """How long a thread that scans sources may keep the loop waiting at each turn; Python's own 5 ms add up to 50."""
 GC_THRESHOLDS: Final = 2000, 10, 1000
 """A search of everything for garbage takes 0.1 s after a closure of 5,000 files: that is left to idle moments."""
+CODE_ALONE: Final = "only stock distccd hosts are here: debug information may lack columns"
 TIDY_AFTER_S: Final = 5.0
+MAX_HOST_LISTS: Final = 100
+"""Lists that are remembered as dealt with; a build has one."""
 _log = logging.getLogger("zdistcc.agent")
 
 
@@ -77,12 +83,17 @@ class Agent:
         self.shelf = Shelf(cache / "sources.cache")
         self.canaries = Canaries(cache / "canary", self._env)
         policy = POLICIES[settings.policy]
-        self.dispatcher = Dispatcher(local_slots=settings.local_slots or config.cores(), policy=policy)
+        local_slots = settings.local_slots or _listed_slots(settings.hosts) or config.cores()
+        self.dispatcher = Dispatcher(local_slots=local_slots, policy=policy)
         reach = Reach(
             ssh_of(settings, env, paths.runtime_dir(env)), only_ssh=settings.reach == "ssh", user=settings.ssh_user
         )
         self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal, reach)
-        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats)
+        trials = StockTrials(cache / "canary", self._env)
+        self.stocks = Stocks(self.dispatcher, self.roster, trials, self.journal, longest_s=settings.distcc_timeout)
+        self._host_lists: dict[str, str] = {"": ""}
+        self._code_alone = False
+        self.lookout = Lookout(self.dispatcher, self.roster, self.journal, self.stats, self.stocks)
         self._leaving = asyncio.Event()
         self._idle_timers: tuple[asyncio.TimerHandle, ...] = ()
         self._builds = Builds()
@@ -95,7 +106,7 @@ class Agent:
 
     def worker_name(self, worker: WorkerId) -> str:
         """Return the name under which a worker is shown."""
-        entry = self.roster.entry(worker)
+        entry = self.roster.entry(worker) or self.stocks.host(worker)
         return entry.name if entry is not None else worker
 
     def holders(self, closure: Closure) -> frozenset[WorkerId]:
@@ -124,7 +135,12 @@ class Agent:
         self.journal.begin(number, request)
         outcome: Outcome | None = None
         try:
-            outcome = await job.run(self, number, request, settings, visitor.still_there)
+            trouble = self._use_hosts(settings.hosts)
+            if trouble and not settings.fallback:
+                outcome = Failed(code=ExitCode.BAD_HOST_SPEC, message=trouble)
+            else:
+                settings = self._with_fidelity(settings)
+                outcome = await job.run(self, number, request, settings, visitor.still_there)
         except asyncio.CancelledError:
             self.stats.failed(Reason.ABANDONED)
             self.journal.end(number, "abandoned")
@@ -135,6 +151,31 @@ class Agent:
         if not isinstance(outcome, Here):
             self.journal.end(number, "remote" if isinstance(outcome, Done) else "failed")
         return outcome
+
+    def _use_hosts(self, text: str) -> str:
+        """Look for the hosts that ``text`` lists, once; return what is wrong with it."""
+        trouble = self._host_lists.get(text)
+        if trouble is None:
+            try:
+                self.stocks.listed(hostspec.parse(text))
+                trouble = ""
+            except UserError as error:
+                trouble = str(error)
+                _log.warning("the host list is not used: %s", trouble)
+            if len(self._host_lists) < MAX_HOST_LISTS:
+                self._host_lists[text] = trouble
+        return trouble
+
+    def _with_fidelity(self, settings: Config) -> Config:
+        """Return ``settings`` with what ``auto`` means now."""
+        if settings.fidelity is not Fidelity.AUTO:
+            return settings
+        listened = asyncio.get_running_loop().time() > self._begun + BROWSE_GRACE_S
+        code = listened and self.stocks.alone
+        if code is not self._code_alone:
+            self._code_alone = code
+            self.journal.note("fidelity", "", CODE_ALONE if code else "a zdistcc worker is here: exact again")
+        return dataclasses.replace(settings, fidelity=Fidelity.CODE if code else Fidelity.EXACT)
 
     async def keep_slot(self, visitor: Visitor) -> None:
         """Wait for a local slot; the end of ``visitor`` gives it back."""
@@ -161,26 +202,33 @@ class Agent:
             question: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
             return msgspec.json.encode(await self._answer(question))
         except (msgspec.MsgspecError, UserError) as error:
-            return msgspec.json.encode({"error": str(error)})
+            return msgspec.json.encode({"error": str(error), "code": getattr(error, "code", UserError.code)})
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         match question.get("ask"):
             case "hosts":
+                hosts = question.get("hosts", "")
+                hostspec.parse(hosts)
+                self._use_hosts(hosts)
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return await self._hosts()
             case "stats":
-                sent = sum(entry.bytes[0] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[0]
-                received = sum(entry.bytes[1] for entry in self.roster.entries) + self.roster.bytes_of_the_gone[1]
+                stocks = [(host.remote.bytes_sent, host.remote.bytes_received) for host in self.stocks.hosts]
+                moved = [self.roster.bytes_of_the_gone, *(entry.bytes for entry in self.roster.entries), *stocks]
+                sent, received = (sum(counts) for counts in zip(*moved, strict=True))
                 return self.stats.as_json(sent, received, self.dispatcher.snapshot())
             case "explain":
                 launch = msgspec.convert(question.get("launch"), LaunchQuestion)
                 settings = config.for_job(self.settings, launch.request().env)
+                hostspec.parse(settings.hosts)
+                self._use_hosts(settings.hosts)
                 await self._settle(question.get("settle", 0.0), settings.peers)
-                return await admin.explain(self, self.roster, self._views(), launch, settings)
+                return await admin.explain(self, self.roster, self._views, launch, self._with_fidelity(settings))
             case "trial":
                 compiler = await asyncio.to_thread(self._default_compiler)
                 return {"trials": await trial_everywhere(self, self.roster, compiler)}
             case "parallelism":
+                self._use_hosts(question.get("hosts", ""))
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 return dataclasses.asdict(await self._parallelism())
             case "journal":
@@ -188,6 +236,7 @@ class Agent:
             case "history":
                 return await asyncio.to_thread(self.history.read, own=bool(self.journal.first))
             case "snapshot":
+                self._use_hosts(question.get("hosts", ""))
                 await self._settle(question.get("settle", 0.0), question.get("peers", ()))
                 default = await self._default_id()
                 return await self.lookout.answer(msgspec.convert(question, SnapshotQuestion), default)
@@ -204,11 +253,19 @@ class Agent:
                 return {"error": f"unknown question {other!r}: {why}"}
 
     async def _settle(self, seconds: float, peers: Iterable[str]) -> None:
-        """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show."""
+        """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show.
+
+        Stock hosts are tried with the default compiler.
+        """
+        default = await asyncio.to_thread(self._default_compiler) if seconds > 0 else None
+        if default is not None:
+            self.stocks.want_compiler(default.driver, default.id, "c")
         known = self.roster.add_peers(peers)
         passed = asyncio.get_running_loop().time() - self._begun if known else 0.0
         if passed < min(seconds, 10.0):
             await asyncio.sleep(min(seconds, 10.0) - passed)
+        if seconds > 0:
+            await self.stocks.settled(min(seconds, 10.0))
 
     async def _hosts(self) -> dict[str, Any]:
         default = await self._default_id()
@@ -216,8 +273,13 @@ class Agent:
         rows = [
             admin.describe_host(entry, views.get(entry.id) if entry.id else None, default)
             for entry in self.roster.entries
+            if entry.id is not None or entry.sought is None
         ]
+        rows += [admin.describe_stock(host, views.get(host.id), default) for host in self.stocks.hosts]
+        in_force = self._with_fidelity(self.settings).fidelity.value
         return {
+            "fidelity": {"setting": self.settings.fidelity.value, "in_force": in_force},
+            "distcc": admin.distcc_hosts(self.stocks, self.roster, views),
             "hosts": sorted(rows, key=lambda row: (row["name"], str(row["id"]))),
             "compiler": admin.describe_compiler(default),
         }
@@ -226,7 +288,7 @@ class Agent:
         """How many commands are worth starting at once: of the kinds that came last, or with the default compiler."""
         needs = self.dispatcher.recent_needs
         if not needs and (default := await self._default_id()) is not None:
-            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c"),)
+            needs = (Need(compiler=default, level=Match(self.settings.compatibility), language="c", plain=True),)
         return parallelism(self.dispatcher.snapshot(), needs, asyncio.get_running_loop().time())
 
     def _views(self) -> dict[str, WorkerView]:
@@ -256,8 +318,10 @@ class Agent:
         async with self._discovery():
             self.roster.recall()
             self.roster.add_peers(self.settings.peers)
+            self._use_hosts(self.settings.hosts)
             await self._leaving.wait()
             door.close()  # at once: whoever comes now finds nobody and starts a new agent
+        await self.stocks.close()
         await self.roster.close()
         self.dispatcher.close()
         self.shelf.close()
@@ -277,11 +341,14 @@ class Agent:
             yield
             return
         browser = Browser(responder, self.roster.announced, self.roster.gone)
+        stock_browser = StockBrowser(responder, self.stocks.announced, self.stocks.gone)
         browser.start()
+        stock_browser.start()
         try:
             yield
         finally:
             await browser.stop()
+            await stock_browser.stop()
             await responder.async_close()
 
     def _idle(self) -> None:
@@ -298,6 +365,16 @@ class Agent:
         """Leave, unless somebody has come in and not said anything yet."""
         if not self._door.visitors:
             self._leaving.set()
+
+
+def _listed_slots(hosts: str) -> int | None:
+    """Return how many slots a host list gives this machine."""
+    try:
+        listed = hostspec.parse(hosts)
+    except UserError:
+        return None
+    here = (spec.limit for spec in listed.hosts if spec.way is hostspec.Way.LOCAL and spec.limited)
+    return listed.local_slots or next(here, None)
 
 
 def run(listener: socket.socket, path: str) -> None:

@@ -32,9 +32,12 @@ from zdistcc.agent.race import CalledBack, Lost, Order, SecondFailed, first_answ
 from zdistcc.agent.remote import Answer, Refused, Remote, Stale, WrongResult, nothing
 from zdistcc.agent.ship import Text, send_text, send_tree
 from zdistcc.agent.stats import Stats
+from zdistcc.agent.stock import HostTrouble, Unlike
+from zdistcc.agent.stocks import Stocks
 from zdistcc.children import SpawnError
 from zdistcc.config import Config, Fidelity
-from zdistcc.errors import ExitCode, InfraError, Reason
+from zdistcc.errors import ExitCode, InfraError, LocalProtocolError, Reason
+from zdistcc.net.distcc import NoAnswer
 from zdistcc.schedule.decisions import Duplicate, Grant
 from zdistcc.schedule.events import Blame, JobId, WorkerId
 from zdistcc.sources.model import Closure
@@ -119,6 +122,7 @@ class Farm(Protocol):
     planner: Planner
     shelf: Shelf
     canaries: Canaries
+    stocks: Stocks
     stats: Stats
     journal: Journal
 
@@ -190,6 +194,8 @@ class JobRun:
     async def _attempt(self, plan: Plan) -> Outcome:
         """Ask for a worker, ship, and ask again as long as workers let us down."""
         dispatcher = self._farm.dispatcher
+        if plan.need.plain:
+            self._farm.stocks.want(plan)
         placement = await dispatcher.place(self._job, plan.need, self._known(plan))
         while isinstance(placement, Grant):
             try:
@@ -207,7 +213,7 @@ class JobRun:
             self._write_down(answer, mode, self._name(end.order))
             times = {name: getattr(answer.result, f"{name}_ms") / 1000 for name in ("wall", "cpu", "queue")}
             dispatcher.done(self._job, end.order.worker, **{f"{name}_s": time for name, time in times.items()})
-            if run._bundle is not None:
+            if run._bundle is not None and mode == "headers":
                 self._farm.shelf.settle(run._bundle, end.order.worker)
             return run._finish(plan, answer, mode, self._name(end.order))
         return Here(reason=placement.reason, detail=placement.detail)
@@ -288,6 +294,8 @@ class JobRun:
 
     async def _ship(self, plan: Plan, grant: Order) -> tuple[Answer, str]:
         """Send the job to the granted worker in the best mode that is left; return its answer and the mode."""
+        if grant.offer.plain:
+            return await self._ship_plain(plan, grant), "preprocessed"
         remote = self._farm.remote(grant.worker)
         if remote is None:
             raise InfraError("the worker left")
@@ -315,7 +323,7 @@ class JobRun:
         if not plan.text_fits and self._bundle is None:
             raise _Stays(Here(reason=not_as_text(plan)))
         same_build = grant.offer.id == plan.compiler.id
-        exact = self._config.fidelity is Fidelity.EXACT or same_build
+        exact = self._config.fidelity is not Fidelity.CODE or same_build
         trusted = verdict is Verdict.SAME or (verdict is Verdict.UNTRIED and same_build)
         if not plan.text_fits or (exact and not trusted):
             raise _Unfit(f"{unfit.word}: {unfit.text}")
@@ -323,6 +331,14 @@ class JobRun:
             self._text = await self._preprocess(plan)
         began = self._on_its_way(grant)
         return await send_text(self._request, remote, grant, plan, self._text, began), "preprocessed"
+
+    async def _ship_plain(self, plan: Plan, grant: Order) -> Answer:
+        """Send the job to a stock host, as text."""
+        if self._text is None:
+            self._text = await self._preprocess(plan, pack=False)
+        began = self._on_its_way(grant)
+        began()
+        return await self._farm.stocks.compile(grant.worker, plan, self._text.plain())
 
     async def _judge(self, plan: Plan, grant: Order, remote: Remote) -> Verdict:
         """What is known, or found out now, of the worker's compiler compared with ours."""
@@ -368,7 +384,7 @@ class JobRun:
             self._farm.stats.fell(Reason.TREE_LOST)
             self._bundle = None
 
-    async def _preprocess(self, plan: Plan) -> Text:
+    async def _preprocess(self, plan: Plan, *, pack: bool = True) -> Text:
         """Make the text here, in a local slot; raises :class:`_Stays` when there is none to be sent."""
         if plan.invocation.language.preprocessed:
             text, stderr = _read(os.path.join(self._request.cwd, plan.invocation.source)), b""
@@ -377,9 +393,10 @@ class JobRun:
         unfit = rebuild.text_reason(text, plan.invocation)
         if unfit is not None:
             raise _Stays(Here(reason=unfit))
-        codec, packed = codecs.pack(text)
+        codec, packed = codecs.pack(text) if pack else (0, text)
         body = messages.Body(raw=len(text), packed=len(packed), codec=codec)
-        return Text(blob=messages.Blob(digest=hashlib.sha256(text).digest(), body=body), packed=packed, stderr=stderr)
+        blob = messages.Blob(digest=hashlib.sha256(text).digest(), body=body)
+        return Text(blob=blob, packed=packed, stderr=stderr)
 
     async def _run_preprocessor(self, plan: Plan) -> tuple[bytes, bytes]:
         ticket = await self._farm.dispatcher.local(urgent=True)
@@ -412,7 +429,7 @@ class JobRun:
                 return Here(reason=Reason.REMOTE_ERROR, detail=worker)
             self._farm.stats.remote(mode, worker)
             return Done(status=result.status, stdout=result.stdout, stderr=stderr)
-        exact = self._config.fidelity is Fidelity.EXACT
+        exact = self._config.fidelity is not Fidelity.CODE
         if (
             text is not None
             and self._config.fallback
@@ -458,7 +475,7 @@ class _Unfit(InfraError):
 
 
 def _blame(error: InfraError) -> Blame:
-    if isinstance(error, _Unfit | SecondFailed | WrongResult):
+    if isinstance(error, _Unfit | SecondFailed | WrongResult | NoAnswer | HostTrouble | Unlike | LocalProtocolError):
         return Blame.JOB
     return _BLAME[error.refusal.code] if isinstance(error, Refused) else Blame.WORKER
 

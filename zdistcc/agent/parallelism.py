@@ -42,4 +42,7 @@ def parallelism(snapshot: Snapshot, needs: Collection[Need], now: float) -> Para
 def _serves(view: WorkerView, needs: Collection[Need], now: float) -> bool:
     if view.draining or view.quarantined or not view.slots or view.paused_until > now:
         return False
-    return any(isinstance(best_match(need.compiler, view.offers, need.level, need.language), Offer) for need in needs)
+    return any(
+        isinstance(best_match(need.compiler, view.offers, need.level, need.language, plain=need.plain), Offer)
+        for need in needs
+    )

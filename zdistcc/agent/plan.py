@@ -18,6 +18,7 @@ from zdistcc.config import Config, Fidelity
 from zdistcc.errors import Reason
 from zdistcc.schedule.events import Need
 from zdistcc.toolchain import families, rebuild
+from zdistcc.toolchain.environment import CODE_VARIABLES
 from zdistcc.toolchain.identity import Family, Match
 from zdistcc.toolchain.invocation import NOTHING, Invocation, Stage, scan
 from zdistcc.toolchain.languages import Driver, Language
@@ -134,7 +135,10 @@ class Planner:
     @staticmethod
     def _need(invocation: Invocation, compiler: Probed, config: Config) -> Need:
         return Need(
-            compiler=compiler.id, level=Match(config.compatibility), language=_LANGUAGES[invocation.language.text]
+            compiler=compiler.id,
+            level=Match(config.compatibility),
+            language=_LANGUAGES[invocation.language.text],
+            plain=plain_text_fits(invocation, config.fidelity),
         )
 
     async def _identify(self, request: LaunchRequest) -> Probed | ProbeFailure:
@@ -175,9 +179,21 @@ def text_fits(invocation: Invocation, fidelity: Fidelity) -> bool:
     """Return whether compiling preprocessed text gives what ``fidelity`` asks for."""
     if invocation.text_exact:
         return True
-    if fidelity is Fidelity.EXACT or invocation.side_outputs or not invocation.debug:
+    if fidelity is not Fidelity.CODE or invocation.side_outputs or not invocation.debug:
         return False
     return not any(arg.words[0].startswith(b"-fsanitize") for arg in invocation.args)
+
+
+def plain_text_fits(invocation: Invocation, fidelity: Fidelity) -> bool:
+    """Return whether a server will do that is sent text and options, but neither variables nor a directory.
+
+    With debug information Clang would record the server's directory, which its text does not name.
+    """
+    if invocation.stage is not Stage.OBJECT or any(name in CODE_VARIABLES for name, _ in invocation.env):
+        return False
+    if invocation.family is Family.CLANG and invocation.debug:
+        return False
+    return text_fits(invocation, fidelity)
 
 
 def driver_kind(request: LaunchRequest) -> Driver:

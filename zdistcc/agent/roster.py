@@ -14,20 +14,18 @@ An entry is forgotten when no way leads to it any more and its connection is gon
 from __future__ import annotations
 
 import asyncio
-import enum
 import heapq
-import ipaddress
 import logging
 import random
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import MAX_SLOTS, Entry, Way, change_of, is_numeric, offers_of, settle
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.reach import Reach, Reached, StockOnly, ssh_host
 from zdistcc.agent.remote import NotServed, Remote
@@ -40,8 +38,7 @@ from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, parse_address
 from zdistcc.net.ssh import SshDenied, SshHost
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import CompilerId, Family, Offer
-from zdistcc.wire.messages import CompilerInfo, Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
+from zdistcc.wire.messages import Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 
 DEFAULT_PORT: Final = 3633
 FIRST_RETRY_S: Final = 0.5
@@ -67,114 +64,9 @@ MAX_EARLY_NEWS: Final = 16
 """News that may come in the same packet as the greeting, before there is a worker to which they belong."""
 MAX_ENTRIES: Final = 512
 """More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
-MAX_SLOTS: Final = 1024
-"""More than any machine has; a worker that claims more would be given every job there is."""
-MAX_MEMORY_BYTES: Final = 1 << 50
 TELLING_FILES: Final = 8
 _ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
-
-
-class Way(enum.Enum):
-    """How a worker came to be known."""
-
-    ANNOUNCED = "announced"
-    PEER = "peer"
-    TOLD = "told"
-    REMEMBERED = "remembered"
-
-
-@dataclass(slots=True)
-class Entry:
-    """One worker (or, until it has greeted, one address that should lead to one)."""
-
-    id: WorkerId | None
-    name: str
-    addresses: set[Address]
-    ways: set[Way]
-    ad: WorkerAd | None = None
-    remote: Remote | None = None
-    greeting: Greeting | None = None
-    address: Address | None = None
-    ssh: SshHost | None = None
-    """How to get there, if it was named for ssh."""
-    reached: Reached | None = None
-    clock_skew_s: float | None = None
-    trouble: str = ""
-    lost_at: float | None = None
-    tried_at: float = 0.0
-    left: bool = False
-    """It said goodbye: once its connection is gone it is not missed."""
-    bytes_before: tuple[int, int] = (0, 0)
-    task: asyncio.Task[None] | None = None
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def connected(self) -> bool:
-        """Whether jobs can be sent there."""
-        return self.greeting is not None and self.remote is not None
-
-    @property
-    def bytes(self) -> tuple[int, int]:
-        """Bytes sent and received, over all connections so far."""
-        sent, received = self.bytes_before
-        if self.remote is not None:
-            sent, received = sent + self.remote.link.bytes_sent, received + self.remote.link.bytes_received
-        return sent, received
-
-
-def offer_of(info: CompilerInfo) -> Offer | None:
-    """Return what a worker says of a compiler; ``None`` for a family this version does not know.
-
-    Versions and targets are shown to people, so they lose what acts on a terminal.
-    """
-    try:
-        family = Family(info.family)
-    except ValueError:
-        return None
-    compiler = CompilerId(
-        family=family, version=printable(info.version), target=printable(info.target), build_id=info.build_id
-    )
-    return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
-
-
-def change_of(worker: WorkerId, load: Load, round_trip_s: float | None) -> WorkerChanged:
-    """Return the news in ``load``; whatever a worker claims stays within what a machine can have.
-
-    One without slots takes no new jobs, as one that drains.
-    """
-
-    def most(number: int | None, limit: int) -> int | None:
-        return None if number is None else min(number, limit)
-
-    return WorkerChanged(
-        worker=worker,
-        slots=min(load.slots, MAX_SLOTS),
-        running=load.running,
-        queued=load.queued,
-        draining=load.draining or load.slots == 0,
-        round_trip_s=round_trip_s,
-        configured=most(load.configured, MAX_SLOTS),
-        limited=None if load.limited is None else printable(load.limited),
-        others_load=None if load.others_load is None else min(load.others_load, 100 * MAX_SLOTS) / 100,
-        memory_free=most(load.memory_free, MAX_MEMORY_BYTES),
-        memory_total=most(load.memory_total, MAX_MEMORY_BYTES),
-        efficiency=None if load.efficiency is None else min(load.efficiency, 100 * MAX_SLOTS) / 100,
-    )
-
-
-def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
-    """Return the offers that this version understands."""
-    return tuple(offer for info in infos if (offer := offer_of(info)) is not None)
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        return (
-            ipaddress.ip_address(host) is not None and "%" not in host
-        )  # a scope of another machine says nothing here
-    except ValueError:
-        return False
 
 
 class Roster:
@@ -190,6 +82,8 @@ class Roster:
         self._recalled: dict[str, Remembered] = {}
         self._loop = asyncio.get_running_loop()
         dispatcher.on_wanted = self._look_for_the_missed
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a worker has joined or left."""
         self.bytes_of_the_gone = (0, 0)
 
     @property
@@ -275,9 +169,31 @@ class Roster:
                 known = False
         return known
 
+    async def seek(self, name: str, address: Address, limit: int = MAX_SLOTS) -> bool:
+        """Look once whether a worker answers at ``address``; it is kept if so, and given ``limit`` jobs at most."""
+        entry = next((entry for entry in self._entries if address in entry.addresses), None)
+        if entry is None:
+            entry = self._know(None, name, {address}, Way.PEER)
+            entry.limit, entry.sought = limit, self._loop.create_future()
+            if not await entry.sought:
+                entry.ways.clear()
+                entry.wake.set()
+            return entry.sought.result()
+        entry.limit = limit
+        return entry.connected
+
+    def native_addresses(self) -> frozenset[str]:
+        """Return the addresses at which workers are, or are missed since a short while."""
+        return frozenset(
+            address.host
+            for entry in self._entries
+            if entry.connected or (entry.id is not None and (self._is_missed(entry) or not entry.trouble))
+            for address in entry.addresses
+        )
+
     def _told(self, peers: Iterable[PeerInfo]) -> None:
         for peer in peers:
-            addresses = {Address(host, peer.port) for host in peer.addresses if _is_numeric(host)}
+            addresses = {Address(host, peer.port) for host in peer.addresses if is_numeric(host)}
             if addresses and _ID.fullmatch(peer.id) and not self._full(WorkerId(peer.id)):
                 self._know(WorkerId(peer.id), printable(peer.name), addresses, Way.TOLD)
 
@@ -311,6 +227,7 @@ class Roster:
                 entry.wake.clear()
                 try:
                     await self._connect(entry, lost)
+                    settle(entry, True)
                     retry = FIRST_RETRY_S
                     await lost.wait()
                 except InfraError as error:
@@ -331,6 +248,7 @@ class Roster:
                     entry.trouble = "something unexpected happened; the agent's log says what"
                     self._disconnect(entry, fault=True)
                     retry, entry.lost_at = LONGEST_RETRY_S, None
+                settle(entry, False)
                 entry.tried_at = self._loop.time()
                 if entry.ways:
                     by_ssh = TUNNEL_RETRIES if entry.ssh is not None else 1
@@ -338,6 +256,7 @@ class Roster:
                     await self._pause(entry, by_ssh * self._missed_retry_s(retry) if missed else retry)
                     retry = min(max(LONGEST_RETRY_S, retry), 2 * retry)
         finally:
+            settle(entry, False)
             self._disconnect(entry)
             if entry in self._entries:
                 self._entries.remove(entry)
@@ -433,12 +352,13 @@ class Roster:
             WorkerJoined(
                 worker=entry.id,
                 name=entry.name,
-                slots=min(greeting.slots, MAX_SLOTS),
+                slots=min(greeting.slots, entry.limit),
                 offers=offers_of(greeting.compilers),
                 started=greeting.started,
             )
         )
         self._remember()
+        self.on_change()
 
     def _disconnect(self, entry: Entry, *, fault: bool = False) -> None:
         remote, entry.remote = entry.remote, None
@@ -459,13 +379,14 @@ class Roster:
         if entry.reached is not None:
             entry.reached.close()
             entry.reached = None
+        self.on_change()
 
     def _news(self, entry: Entry, message: Message) -> None:
         assert entry.id is not None
         round_trip = entry.remote.link.round_trip_s if entry.remote else None
         match message:
             case Load():
-                self._dispatcher.tell(change_of(entry.id, message, round_trip))
+                self._dispatcher.tell(change_of(entry.id, message, round_trip, entry.limit))
             case Compilers():
                 self._dispatcher.tell(WorkerChanged(worker=entry.id, offers=offers_of(message.compilers)))
             case Peers():

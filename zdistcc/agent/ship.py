@@ -17,7 +17,7 @@ from zdistcc.agent.remote import Answer, Remote, nothing
 from zdistcc.toolchain import rebuild
 from zdistcc.toolchain.invocation import Stage
 from zdistcc.toolchain.pathwords import PathWord
-from zdistcc.wire import messages
+from zdistcc.wire import codecs, messages
 from zdistcc.wire.control import LaunchRequest
 
 EAGER_BYTES: Final = 32 << 10
@@ -31,6 +31,11 @@ class Text:
     blob: messages.Blob
     packed: bytes
     stderr: bytes
+
+    def plain(self) -> bytes:
+        """Return it as the preprocessor wrote it."""
+        body = self.blob.body
+        return codecs.unpack(body.codec, self.packed, body.raw)
 
 
 async def send_text(

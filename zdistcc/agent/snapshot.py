@@ -26,9 +26,11 @@ import msgspec
 from zdistcc import __version__
 from zdistcc.agent import admin
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import Entry
 from zdistcc.agent.journal import JobRecord, Journal, Note
-from zdistcc.agent.roster import Entry, Roster
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
+from zdistcc.agent.stocks import StockHost, Stocks
 from zdistcc.agent.tally import Tally
 from zdistcc.schedule.events import (
     Event,
@@ -82,8 +84,11 @@ class _Parted:
 class Lookout:
     """Sees everything that the agent's parts show, and knows when it changes."""
 
-    def __init__(self, dispatcher: Dispatcher, roster: Roster, journal: Journal, stats: Stats) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, roster: Roster, journal: Journal, stats: Stats, stocks: Stocks | None = None
+    ) -> None:
         self._dispatcher, self._roster, self._journal, self._stats = dispatcher, roster, journal, stats
+        self._stocks = stocks
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._revision = 0
@@ -212,6 +217,8 @@ class Lookout:
         rows = []
         there: set[WorkerId] = set()
         for entry in self._roster.entries:
+            if entry.id is None and entry.sought is not None:
+                continue
             view = views.get(entry.id) if entry.id is not None else None
             if entry.id is not None:
                 there.add(entry.id)
@@ -221,12 +228,21 @@ class Lookout:
                 del self._parted[worker]
             elif worker not in there:
                 rows.append({**parted.row, **_gone(parted, now), **_work(None, ()), "match": None})
+        stocks = self._stocks.hosts if self._stocks is not None else ()
+        rows += [self._stock(host, views.get(host.id), default, now) for host in stocks]
         return sorted(rows, key=lambda row: (row["name"], str(row["id"])))
+
+    def _stock(
+        self, host: StockHost, view: WorkerView | None, default: CompilerId | None, now: float
+    ) -> dict[str, Any]:
+        row = admin.describe_stock(host, view, default)
+        row |= _work(view, self._jobs_of(host.name, view, now))
+        return row | {"until_s": None, "jobs_done": self._stats.workers[host.name], "match": _match(view, default)}
 
     def _host(self, entry: Entry, view: WorkerView | None, default: CompilerId | None, now: float) -> dict[str, Any]:
         row = admin.describe_host(entry, view, default)
         parted = self._parted.get(entry.id) if entry.id is not None else None
-        row |= _work(view, self._jobs_of(entry, view, now))
+        row |= _work(view, self._jobs_of(entry.name, view, now))
         if view is not None:
             row["others"] = max(0, view.running + view.queued - len(view.leases) - self._ended[view.worker])
         row |= {"until_s": None, "jobs_done": self._stats.workers[entry.name], "match": _match(view, default)}
@@ -239,13 +255,13 @@ class Lookout:
             row |= {"state": "backoff", "until_s": round(view.paused_until - now, 1), "reason": cause}
         return row
 
-    def _jobs_of(self, entry: Entry, view: WorkerView | None, now: float) -> list[dict[str, Any]]:
+    def _jobs_of(self, name: str, view: WorkerView | None, now: float) -> list[dict[str, Any]]:
         """Return our jobs on a worker, the oldest first."""
         rows = []
         for job in sorted(view.leases if view is not None else ())[:MOST_FILES]:
             record = self._journal.under_way.get(JobId(job))
             if record is not None:
-                second = record.second_worker == entry.name and record.worker != entry.name
+                second = record.second_worker == name and record.worker != name
                 row = _job(record, now - (record.granted or record.begun))
                 rows.append({**row, "phase": "compile" if record.started or second else "send", "second": second})
         return rows

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from zdistcc.errors import ExitCode, UserError
+from zdistcc.errors import UserError
 
 COMMANDS: Final = {
     "status": "zdistcc.cli.status",
@@ -100,6 +100,14 @@ def _show_parallelism(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_hosts(wanted: bool) -> None:
+    if wanted:
+        from zdistcc.cli import hosts
+
+        hosts.show_names()
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool,
@@ -109,6 +117,15 @@ def _root(
     ] = False,
     parallelism: Annotated[
         bool, typer.Option("-j", callback=_show_parallelism, is_eager=True, help="Print the number for make -j.")
+    ] = False,
+    show_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--show-hosts",
+            callback=_show_hosts,
+            is_eager=True,
+            help="Print the hosts that can compile, as distcc does.",
+        ),
     ] = False,
 ) -> None:
     """Replaced by ``_HELP``."""
@@ -142,7 +159,7 @@ def main() -> None:
         build(word if word in COMMANDS else None)(prog_name="zdistcc")
     except UserError as error:
         typer.echo(f"zdistcc: {error}", err=True)
-        sys.exit(ExitCode.GENERAL)
+        sys.exit(error.code)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def ask(question: dict[str, Any], *, start: bool = True) -> dict[str, Any] | Non
     except (OSError, InfraError, ValueError) as error:
         raise _silent(error) from error
     if "error" in answer:
-        raise UserError(str(answer["error"]))
+        refusal = UserError(str(answer["error"]))
+        refusal.code = answer.get("code", refusal.code)
+        raise refusal
     return answer
 
 

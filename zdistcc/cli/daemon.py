@@ -116,15 +116,18 @@ def command(
         "log": log,
         "discovery": discovery,
     }
-    settings = config.load(os.environ, flags)
+    _serve(config.load(os.environ, flags), stdio)
+
+
+def _serve(settings: config.Config, stdio: bool) -> None:
     if stdio:
         from zdistcc.worker.stdio import serve
 
         serve(settings, os.environ)
-        return
-    from zdistcc.worker.main import run
+    else:
+        from zdistcc.worker.main import run
 
-    run(settings, os.environ, _say_ready)
+        run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from zdistcc import __version__, config
 from zdistcc.cli.ask import ask
-from zdistcc.cli.hosts import SETTLE_S
+from zdistcc.cli.hosts import question
 from zdistcc.config import Config
 from zdistcc.discovery import interfaces as nics
 from zdistcc.doctor import machine, network, workers
@@ -81,6 +81,8 @@ def _examine(scan: bool) -> Iterator[Finding]:
         settings = config.load(env)
     except UserError:
         settings = Config()
+    if env.get("DISTCC_HOSTS") and not settings.use_distcc_hosts:
+        yield note("configuration", "DISTCC_HOSTS is set and not used", "ZDISTCC_USE_DISTCC_HOSTS=1 uses its hosts")
     yield machine.runtime_directory(env, _mounts())
     yield from machine.room(env)
     yield from machine.path_order(env)
@@ -106,7 +108,7 @@ def _mounts() -> str:
 def _agent_and_workers(settings: Config, scanned: tuple[nics.Interface, ...]) -> Iterator[Finding]:
     try:
         about = ask({"ask": "version"}) or {}
-        hosts = ask({"ask": "hosts", "settle": SETTLE_S, "peers": settings.peers}) or {}
+        hosts = ask({**question(), "hosts": ""}) or {}
         trials = (ask({"ask": "trial"}) or {}).get("trials", {})
     except UserError as error:
         yield bad("agent", str(error), "zdistcc stop, then try again")

@@ -5,12 +5,11 @@ Whatever goes wrong, a number is printed: ``make -j`` without one starts everyth
 
 from __future__ import annotations
 
-import os
-
 import typer
 
 from zdistcc import config
 from zdistcc.cli.ask import ask
+from zdistcc.cli.hosts import question
 from zdistcc.errors import UserError
 
 SETTLE_S = 1.5
@@ -20,7 +19,7 @@ SETTLE_S = 1.5
 def show() -> None:
     """Print how many compile commands are worth starting at once."""
     try:
-        answer = ask({"ask": "parallelism", "settle": SETTLE_S, "peers": config.load(os.environ).peers})
+        answer = ask({**question(), "ask": "parallelism", "settle": SETTLE_S})
         assert answer is not None
         useful = int(answer["useful"])
     except UserError as error:

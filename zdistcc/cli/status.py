@@ -10,7 +10,7 @@ import typer
 
 from zdistcc import config
 from zdistcc.cli.ask import Snapshots, ask
-from zdistcc.cli.hosts import SETTLE_S
+from zdistcc.cli.hosts import question
 from zdistcc.errors import UserError
 
 WATCH_WAIT_S = 5.0
@@ -49,7 +49,7 @@ def command(
 
 
 def _picture(peers: tuple[str, ...]) -> dict[str, Any]:
-    answer = ask({"ask": "snapshot", "settle": SETTLE_S, "peers": peers})
+    answer = ask({**question(), "ask": "snapshot", "peers": peers})
     assert answer is not None
     return answer
 

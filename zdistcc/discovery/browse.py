@@ -1,4 +1,5 @@
-"""Listens for workers: each announcement becomes a :class:`WorkerAd`, each goodbye its instance's end.
+"""Listens for workers: each announcement becomes a :class:`WorkerAd`, each goodbye its instance's end.  The same for
+stock ``distccd`` hosts and :class:`StockAd`.
 
 What is known here is soft: records have a time to live, and one worker with several addresses is one
 instance.  The owner of the list (the agent) decides what to believe.
@@ -8,25 +9,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from zdistcc.discovery.advert import SERVICE_TYPE, WorkerAd, from_txt
+from zdistcc.discovery import advert, stockad
+from zdistcc.discovery.advert import WorkerAd
+from zdistcc.discovery.stockad import StockAd
 
 RESOLVE_TIMEOUT_MS: Final = 3000
 _log = logging.getLogger("zdistcc.discovery")
 
 
-class Browser:
-    """Calls ``on_ad`` for each worker heard of or changed, ``on_gone`` with a worker's id at its goodbye."""
+class _Heard(Protocol):
+    """An announcement, parsed."""
+
+    @property
+    def id(self) -> str:
+        """Who announces."""
+
+
+Ad = TypeVar("Ad", bound=_Heard)
+Parse = Callable[[str, Mapping[bytes, bytes | None], Sequence[str], int], Ad | None]
+"""Makes an announcement of an instance's name, TXT keys, addresses and port."""
+
+
+class _Listener(Generic[Ad]):
+    """Calls ``on_ad`` for each announcement of ``service`` heard or changed, ``on_gone`` with its id at a goodbye."""
 
     def __init__(
-        self, responder: AsyncZeroconf, on_ad: Callable[[WorkerAd], None], on_gone: Callable[[str], None]
+        self,
+        responder: AsyncZeroconf,
+        service: str,
+        parse: Parse[Ad],
+        on_ad: Callable[[Ad], None],
+        on_gone: Callable[[str], None],
     ) -> None:
         self._responder = responder
+        self._service = service
+        self._parse = parse
         self._on_ad = on_ad
         self._on_gone = on_gone
         self._ids: dict[str, str] = {}
@@ -35,7 +58,7 @@ class Browser:
 
     def start(self) -> None:
         """Begin to listen, and ask."""
-        self._browser = AsyncServiceBrowser(self._responder.zeroconf, SERVICE_TYPE, handlers=[self._changed])
+        self._browser = AsyncServiceBrowser(self._responder.zeroconf, self._service, handlers=[self._changed])
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -71,12 +94,12 @@ class Browser:
                 del self._tasks[name]
 
     async def _resolve(self, zeroconf: Zeroconf, name: str) -> None:
-        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        info = AsyncServiceInfo(self._service, name)
         if not await info.async_request(zeroconf, RESOLVE_TIMEOUT_MS):
             _log.info("announcement without an answer instance=%r", name)
             return
         addresses = info.parsed_scoped_addresses(IPVersion.All)
-        ad = from_txt(info.properties, addresses, info.port or 0)
+        ad = self._parse(name, info.properties, addresses, info.port or 0)
         if ad is None or not addresses:
             _log.info("announcement not understood instance=%r", name)
             return
@@ -84,3 +107,27 @@ class Browser:
             self._forget(name)
         self._ids[name] = ad.id
         self._on_ad(ad)
+
+
+class Browser(_Listener[WorkerAd]):
+    """Listens for workers."""
+
+    def __init__(
+        self, responder: AsyncZeroconf, on_ad: Callable[[WorkerAd], None], on_gone: Callable[[str], None]
+    ) -> None:
+        super().__init__(
+            responder,
+            advert.SERVICE_TYPE,
+            lambda _, txt, addresses, port: advert.from_txt(txt, addresses, port),
+            on_ad,
+            on_gone,
+        )
+
+
+class StockBrowser(_Listener[StockAd]):
+    """Listens for stock ``distccd`` hosts, and for workers that announce themselves as such."""
+
+    def __init__(
+        self, responder: AsyncZeroconf, on_ad: Callable[[StockAd], None], on_gone: Callable[[str], None]
+    ) -> None:
+        super().__init__(responder, stockad.SERVICE_TYPE, stockad.from_txt, on_ad, on_gone)

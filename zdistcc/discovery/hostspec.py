@@ -20,10 +20,10 @@ import enum
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Never
 
-from zdistcc.errors import UserError
+from zdistcc.errors import ExitCode, UserError
 
 DEFAULT_PORT: Final = 3632
 DEFAULT_LIMIT: Final = 4
@@ -61,6 +61,8 @@ class Option(enum.Enum):
 class BadHostList(UserError):
     """A host list that does not follow the grammar; ``position`` counts characters from 0."""
 
+    code = ExitCode.BAD_HOST_SPEC
+
     def __init__(self, text: str, position: int, why: str) -> None:
         line_begin = text.rfind("\n", 0, position) + 1
         line = text[line_begin:].partition("\n")[0]
@@ -75,7 +77,7 @@ class BadHostList(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSpec:
-    """One host; ``limit`` is the most jobs it is given at once."""
+    """One host; ``limit`` is the most jobs it is given at once, ``limited`` whether the list says so."""
 
     way: Way
     host: str
@@ -84,6 +86,7 @@ class HostSpec:
     user: str = ""
     command: str = ""
     options: frozenset[Option] = frozenset()
+    limited: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -171,17 +174,20 @@ class _Reader:
         port = DEFAULT_PORT if ssh or not self._skip(":") else self._port()
         local = host == "localhost" and not ssh and port == DEFAULT_PORT
         limit = DEFAULT_LOCAL_LIMIT if local else DEFAULT_LIMIT
-        if self._skip("/"):
+        limited = self._skip("/")
+        if limited:
             limit = self._number(1, MAX_LIMIT, "a whole number of jobs")
         command = self._take(_COMMAND, "a command behind the colon") if ssh and self._skip(":") else ""
         options = frozenset(self._options())
         if self._at < len(self._word):
             self._fail(f"{self._word[self._at]!r} is not expected here")
         if local:
-            return HostSpec(way=Way.LOCAL, host=host, limit=limit, options=options)
+            return HostSpec(way=Way.LOCAL, host=host, limit=limit, options=options, limited=limited)
         if ssh:
-            return HostSpec(way=Way.SSH, host=host, limit=limit, user=user, command=command, options=options)
-        return HostSpec(way=Way.TCP, host=host, limit=limit, port=port, options=options)
+            return HostSpec(
+                way=Way.SSH, host=host, limit=limit, user=user, command=command, options=options, limited=limited
+            )
+        return HostSpec(way=Way.TCP, host=host, limit=limit, port=port, options=options, limited=limited)
 
     def _user(self) -> str:
         found = _USER.match(self._word)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from zdistcc import config, paths
+from zdistcc.discovery import hostspec
 from zdistcc.doctor.finding import Finding, bad, good, note
 from zdistcc.errors import UserError
 from zdistcc.launcher.which import launcher_kind
@@ -39,6 +40,7 @@ def settings(env: Mapping[str, str]) -> Finding:
     """Return whether the configuration can be read."""
     try:
         seen = config.load(env)
+        hostspec.parse(seen.hosts)
     except UserError as error:
         return bad("configuration", str(error), "correct it; until then the defaults hold")
     if seen.disable:
@@ -89,6 +91,7 @@ def room(env: Mapping[str, str]) -> Iterator[Finding]:
     """Yield how much room is left for caches, and for a worker's store if there is one."""
     try:
         seen = config.load(env)
+        hostspec.parse(seen.hosts)
     except UserError:
         return  # said already
     cache = paths.cache_dir(env, seen.cache_dir)

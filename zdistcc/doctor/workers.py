@@ -79,6 +79,11 @@ def examine(
     name = row["name"]
     if row["state"] in ("unreachable", "connecting", "lost"):
         yield _unreached(row, reaches)
+    elif row["state"] == "refusing":
+        remedy = f"on {name}: look at the log of distccd; distccd --allow NETWORK lets this machine in"
+        yield bad(CHECK, f"distccd refuses: {row['reason']}", remedy, name)
+    elif row["state"] == "off":
+        yield note(CHECK, str(row["reason"]), subject=name)
     elif row["state"] == "incompatible":
         yield _unlike(row, ours)
     elif row["state"] in ("quarantined", "backoff"):
@@ -157,7 +162,7 @@ def _further(row: Mapping[str, Any], reaches: Sequence[Reach], version: str) -> 
     closed = [reach for reach in reaches if reach.knock is not Knock.OPEN]
     if open_ones and closed:
         yield note(CHECK, f"not by all of its addresses: {', '.join(map(str, closed))}", subject=name)
-    if row["version"] and row["version"] != version:
+    if row["version"] and row["version"] != version and row.get("protocol") != "distcc":
         yield note(
             CHECK, f"runs zdistcc {row['version']}, this machine {version}", "install the same version on both", name
         )

@@ -48,7 +48,16 @@ REPLY_WAIT, REPLY_RUN, REPLY_DONE, REPLY_FAIL = 0, 1, 2, 3
 CLI_COMMANDS = tuple(
     b"status hosts stats report trace explain stop log demo doctor masquerade make ninja cmake run env".split()
 )
-CLI_OPTIONS = (b"--help", b"-h", b"-j", b"--version", b"--install-completion", b"--show-completion")
+CLI_OPTIONS = (
+    b"--help",
+    b"-h",
+    b"-j",
+    b"--show-hosts",
+    b"--version",
+    b"--install-completion",
+    b"--show-completion",
+)
+OWN_NAMES = (b"zdistcc", b"distcc")
 SOURCE_SUFFIXES = (b".c .cc .cpp .cxx .C .m .mm .i .ii .S .s .o .a .so").split()
 
 MYSELF = os.fsencode(os.path.realpath(sys.argv[0]))
@@ -175,13 +184,17 @@ def looks_like_source(word: bytes) -> bool:
 
 def understand(argv: "list[bytes]") -> "tuple[list[bytes], int] | None":
     base = os.path.basename(argv[0])
-    if base != b"zdistcc":
+    if base not in OWN_NAMES:
         return [base, *argv[1:]], FLAG_MASQUERADE
     if len(argv) < 2 or COMPLETING in ENVIRON or argv[1] in CLI_COMMANDS or argv[1] in CLI_OPTIONS:
         return None
     if argv[1].startswith(b"-") or looks_like_source(argv[1]):
         return [b"cc", *argv[1:]], FLAG_IMPLICIT
     return argv[1:], 0
+
+
+def forbids_fallback() -> bool:
+    return (ENVIRON.get(b"ZDISTCC_FALLBACK") or ENVIRON.get(b"DISTCC_FALLBACK")) == b"0"
 
 
 # --- other programs in our place ----------------------------------------------------------------------
@@ -525,7 +538,7 @@ def main() -> None:
     argv = [os.fsencode(word) for word in sys.argv]
     if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    if len(argv) > 1 and os.path.basename(argv[0]) == b"zdistcc":
+    if len(argv) > 1 and os.path.basename(argv[0]) in OWN_NAMES:
         if argv[1] == b"--zdistcc-launcher":
             os.write(1, f"python {VERSION}\n".encode())
             return
@@ -551,7 +564,7 @@ def main() -> None:
         try:
             ask_agent(path, command, flags)
         except Exception as why:  # whatever it is, the user's compiler runs
-            if ENVIRON.get(b"ZDISTCC_FALLBACK") == b"0" and (b"-c" in command or b"-S" in command):
+            if forbids_fallback() and (b"-c" in command or b"-S" in command):
                 forbidden = f"{why}, and ZDISTCC_FALLBACK=0 forbids to compile here"
                 die(EXIT_CONNECT, forbidden.encode())
     run_compiler(path, command)

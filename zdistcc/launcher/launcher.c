@@ -82,8 +82,10 @@ enum { HEADER_BYTES = 32, REPLY_BYTES = 20 };
 static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "log",
                                            "demo", "doctor", "masquerade", "make", "ninja", "cmake", "run", "env",
                                            NULL};
-static const char *const cli_options[] = {"--help", "-h", "-j", "--version", "--install-completion",
-                                          "--show-completion", NULL};
+static const char *const cli_options[] = {"--help", "-h", "-j", "--show-hosts", "--version",
+                                          "--install-completion", "--show-completion", NULL};
+/* Under any other name we are the compiler of that name. "distcc" is for what was written for it. */
+static const char *const own_names[] = {"zdistcc", "distcc", NULL};
 static const char *const source_suffixes[] = {".c", ".cc", ".cpp", ".cxx", ".C", ".m", ".mm", ".i", ".ii",
                                               ".S", ".s", ".o", ".a", ".so", NULL};
 
@@ -347,7 +349,7 @@ static int looks_like_source(const char *word)
 static int understand(int argc, char **argv, struct call *call)
 {
     call->argv = argv;
-    if (strcmp(base_name(argv[0]), "zdistcc") != 0) {
+    if (!is_one_of(base_name(argv[0]), own_names)) {
         call->name = base_name(argv[0]);
         call->flags = FLAG_MASQUERADE;
         return 1;
@@ -850,7 +852,7 @@ int main(int argc, char **argv)
         die(EXIT_GENERAL, "called without a name");
     find_messages();
     find_myself(argv[0]);
-    if (argc > 1 && strcmp(base_name(argv[0]), "zdistcc") == 0) {
+    if (argc > 1 && is_one_of(base_name(argv[0]), own_names)) {
         if (strcmp(argv[1], "--zdistcc-launcher") == 0)
             return puts("native " ZDISTCC_VERSION) < 0;
         if (strcmp(argv[1], "--zdistcc-socket-path") == 0) {
@@ -866,7 +868,8 @@ int main(int argc, char **argv)
     if (is_set("ZDISTCC_DISABLE") || getenv(GUARD) || getenv("_DISTCC_SAFEGUARD") || getuid() != geteuid())
         run_compiler(&call);
     const char *why = ask_agent(&call);
-    const char *fallback = getenv("ZDISTCC_FALLBACK");
+    const char *fallback = getenv(is_set("ZDISTCC_FALLBACK") || !getenv("DISTCC_FALLBACK") ? "ZDISTCC_FALLBACK"
+                                                                                           : "DISTCC_FALLBACK");
     if (why && fallback && strcmp(fallback, "0") == 0 && compiles(call.argv))
         die(EXIT_CONNECT, "%s, and ZDISTCC_FALLBACK=0 forbids to compile here", why);
     run_compiler(&call);

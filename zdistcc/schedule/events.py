@@ -19,11 +19,15 @@ Ticket = NewType("Ticket", int)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a job asks of a worker: a compiler, how alike it must be, and the language it has to read."""
+    """What a job asks of a worker: a compiler, how alike it must be, and the language it has to read.
+
+    ``plain``: any server that compiles preprocessed text will do, a stock distccd as well.
+    """
 
     compiler: CompilerId
     level: Match
     language: str
+    plain: bool = False
 
     def __hash__(self) -> int:
         """Of what tells needs apart, mostly: the hash of every field takes ten times as long, and the path is hot."""

@@ -107,7 +107,9 @@ class Fleet:
         """Return the offer of ``worker`` that serves ``need``, or the nearest miss (``None``: it offers nothing)."""
         offers = self._offers.setdefault(need, {})
         if worker not in offers:
-            offers[worker] = best_match(need.compiler, self.members[worker].offers, need.level, need.language)
+            offers[worker] = best_match(
+                need.compiler, self.members[worker].offers, need.level, need.language, plain=need.plain
+            )
         return offers[worker]
 
     def eligible_now(self, worker: WorkerId, now: float) -> bool:

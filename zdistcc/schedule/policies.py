@@ -43,7 +43,8 @@ def _least_completion(member: Member, prospect: Prospect) -> Rank:
 
 
 def _least_loaded(member: Member, prospect: Prospect) -> Rank:
-    return member.load, member.round_trip_s or 0.0
+    plain = bool(member.offers) and member.offers[0].plain  # a text has to be made here for it
+    return member.load, plain, member.round_trip_s or 0.0
 
 
 def _list_order(member: Member, prospect: Prospect) -> Rank:

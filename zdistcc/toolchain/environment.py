@@ -85,6 +85,10 @@ _SENT = {
     )
     for family in Family
 }
+CODE_VARIABLES: frozenset[bytes] = frozenset(
+    name for name, (effect, _) in VARIABLES.items() if effect is EnvEffect.COMPILE
+)
+"""Those that change the code."""
 
 
 def harmful(env: Mapping[bytes, bytes], family: Family) -> bytes | None:

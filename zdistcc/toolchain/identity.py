@@ -62,6 +62,7 @@ class Difference(enum.IntEnum):
     TARGET = 3
     BUILD = 4
     LANGUAGE = 5
+    PROTOCOL = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,15 @@ class CompilerId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A compiler somebody can run: its id, the languages it reads, (clang) all the architectures it knows."""
+    """A compiler somebody can run: its id, the languages it reads, (clang) all the architectures it knows.
+
+    ``plain``: it is fed preprocessed text and nothing else, as a stock distccd is.
+    """
 
     id: CompilerId
     languages: frozenset[str]
     architectures: frozenset[str] = frozenset()
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +123,13 @@ class SelfDescription:
 # --- may it serve -------------------------------------------------------------------------------------
 
 
-def matches(need: CompilerId, offer: Offer, level: Match, language: str | None = None) -> Mismatch | None:
-    """None if ``offer`` may compile what was meant for ``need``, else the first thing that differs."""
+def matches(
+    need: CompilerId, offer: Offer, level: Match, language: str | None = None, *, plain: bool = True
+) -> Mismatch | None:
+    """None if ``offer`` may compile what was meant for ``need``, else the first thing that differs.
+
+    ``plain``: preprocessed text is all that has to be sent.
+    """
     has = offer.id
     if Family.UNKNOWN in (need.family, has.family) or need.family != has.family:
         return Mismatch(what=Difference.FAMILY, sentence=f"has {has}, this job needs {need}")
@@ -141,17 +151,19 @@ def matches(need: CompilerId, offer: Offer, level: Match, language: str | None =
         )
     if language is not None and language not in offer.languages:
         return Mismatch(what=Difference.LANGUAGE, sentence=f"has {has} without {language}")
+    if offer.plain and not plain:
+        return Mismatch(what=Difference.PROTOCOL, sentence="speaks distcc's protocol, which is not exact for this job")
     return None
 
 
 def best_match(
-    need: CompilerId, offers: Iterable[Offer], level: Match, language: str | None = None
+    need: CompilerId, offers: Iterable[Offer], level: Match, language: str | None = None, *, plain: bool = True
 ) -> Offer | Mismatch | None:
     """The offer to use, the equal build first; else the nearest miss; None if nothing is offered."""
     fitting: Offer | None = None
     nearest: Mismatch | None = None
     for offer in offers:
-        miss = matches(need, offer, level, language)
+        miss = matches(need, offer, level, language, plain=plain)
         if miss is None:
             if offer.id == need:
                 return offer

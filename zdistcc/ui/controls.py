@@ -14,7 +14,7 @@ Host = Mapping[str, Any]
 
 _USELESS_LAST: Final = (
     "busy", "ready", "draining", "resting", "connecting", "backoff", "incompatible", "quarantined", "unreachable",
-    "lost", "left",
+    "refusing", "off", "lost", "left",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ from zdistcc.ui.controls import Host, key_of
 
 STATES: Final = {
     "here": BOLD, "ready": GOOD, "busy": WARM, "draining": WARM, "resting": COOL, "connecting": COOL, "backoff": PALE,
-    "incompatible": BAD, "quarantined": BAD, "unreachable": BAD, "lost": BAD, "left": DIM,
+    "incompatible": BAD, "quarantined": BAD, "unreachable": BAD, "refusing": BAD, "off": DIM, "lost": BAD, "left": DIM,
 }  # fmt: skip
 JOB_CELLS: Final = 18
 """A running job: the end of its file's name, and its age."""

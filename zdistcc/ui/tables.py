@@ -19,7 +19,7 @@ from zdistcc.ui.timeline import seconds
 
 _STATES = {
     **dict.fromkeys(("busy", "draining", "resting"), "yellow"),
-    **dict.fromkeys(("incompatible", "unreachable", "quarantined"), "red"),
+    **dict.fromkeys(("incompatible", "unreachable", "quarantined", "refusing", "off"), "red"),
     "ready": "green",
 }
 _TEXTS = {reason.word: reason.text for reason in Reason}
@@ -40,6 +40,8 @@ def hosts_table(hosts: Sequence[Mapping[str, Any]]) -> Table:
         why = host["reason"] or host.get("limited")
         if why:
             state.append(f": {_clean(why)}", style="dim")
+        if host.get("protocol") == "distcc":
+            compilers = f"distccd {host['version']}: {compilers}".replace(" : ", ": ").removesuffix(": ")
         address = host["address"] or ", ".join(host["addresses"])
         table.add_row(
             Text(_clean(host["name"])),

@@ -53,6 +53,7 @@ LISTENING_S: Final = 2.0
 _TEXTS: Final = {reason.word: reason.text for reason in Reason}
 _KINDS: Final = {
     "joined": GOOD, "left": DIM, "lost": BAD, "unreachable": BAD, "refused": PALE, "failed": BAD, "quarantined": BAD,
+    "fidelity": WARM,
 }  # fmt: skip
 _HELP: Final = (
     ("q", "leave; also Ctrl-C"),
