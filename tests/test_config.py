@@ -32,6 +32,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "runtime_dir": ("/run/x", "/run/x"),
     "cache_dir": ("/var/x", "/var/x"),
     "port": ("0", 0),
+    "distcc_port": ("0", 0),
     "slots": ("12", 12),
     "name": ("desk", "desk"),
     "allow": ("203.0.113.0/24", ("203.0.113.0/24",)),
@@ -44,6 +45,9 @@ GOOD: dict[str, tuple[str, Any]] = {
     "job_seconds": ("30", 30.0),
     "job_memory": ("2G", 2 << 30),
     "job_output": ("64MiB", 64 << 20),
+    "reach": ("ssh", "ssh"),
+    "ssh": ("ssh -F '/my keys'", ("ssh", "-F", "/my keys")),
+    "ssh_user": ("root", "root"),
 }
 """For every key a text that is not its default, and what it means."""
 
@@ -55,6 +59,8 @@ BAD = {
     "distcc_timeout": ("0", "use a number from 1"),
     "mode": ("text", "use one of: headers, preprocessed"),
     "compatibility": ("same", "use one of: exact, same-version, same-major"),
+    "reach": ("pigeon", "use one of: tcp, ssh"),
+    "ssh": ("ssh '", "write a command as for a shell"),
     "discovery": ("mdns", "use 1 or 0"),
     "local_slots": ("0", "use a whole number from 1 to 4096"),
     "idle_exit": ("0", "use a number from 1"),
@@ -62,6 +68,7 @@ BAD = {
     "summary": ("long", "use 1 or 0"),
     "log": ("loud", "use one of: debug, info, warning, error"),
     "port": ("65536", "use a whole number from 0 to 65535"),
+    "distcc_port": ("-1", "use a whole number from 0 to 65535"),
     "slots": ("1.5", "use a whole number from 1 to 4096"),
     "store_size": ("all", "use a number of bytes, as 512M or 10G"),
     "nice": ("-1", "use a whole number from 0 to 19"),
@@ -71,7 +78,18 @@ BAD = {
     "job_memory": ("much", "use a number of bytes, as 512M or 10G"),
     "job_output": ("-1", "use a number of bytes, as 512M or 10G"),
 }
-ANY_TEXT_WILL_DO = {"hosts", "peers", "interface", "runtime_dir", "cache_dir", "name", "allow", "deny", "store"}
+ANY_TEXT_WILL_DO = {
+    "hosts",
+    "peers",
+    "interface",
+    "runtime_dir",
+    "cache_dir",
+    "name",
+    "allow",
+    "deny",
+    "store",
+    "ssh_user",
+}
 """Whether these mean anything is seen when they are used."""
 NAMES = [key.name for key in KEYS]
 

@@ -19,7 +19,7 @@ import zdistcc
 from zdistcc.cli import daemon
 from zdistcc.cli.app import COMMANDS, UNTOUCHED, build
 from zdistcc.config import KEYS
-from zdistcc.discovery import advert
+from zdistcc.discovery import advert, distcc_advert
 from zdistcc.distcc_variables import VARIABLES as DISTCC_VARIABLES
 from zdistcc.errors import ExitCode, Reason
 from zdistcc.schedule.policies import POLICIES
@@ -300,6 +300,9 @@ def test_every_key_of_an_announcement_is_described() -> None:
     )
     described = [word for words in items(section(page("zdistcc-protocol.7"), "ANNOUNCEMENTS")) for word in words]
     assert set(advert.to_txt(ad)) <= set(described)
+    spelled = distcc_advert.Spelled(machine="m", version="1")
+    stock = distcc_advert.DistccAd(id="a", name="n", cpus=1, slots=1, gnuhost="g", compilers=(spelled,), port=1)
+    assert set(distcc_advert.to_txt(stock, spelled)) <= set(described)
 
 
 # --- the pages as such -----------------------------------------------------------------------------
@@ -307,7 +310,7 @@ def test_every_key_of_an_announcement_is_described() -> None:
 
 def test_there_is_a_page_for_each_program_file_and_protocol() -> None:
     names = {path.name for path in PAGES}
-    assert names == {"zdistcc.1", "zdistccd.8", "zdistcc.conf.5", "zdistcc-protocol.7"}
+    assert names == {"zdistcc.1", "zdistccd.8", "zdistcc.conf.5", "zdistcc-protocol.7", "zdistcc-recipes.7"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -333,11 +336,19 @@ def shell_lines() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
+def recipe_lines() -> list[str]:
+    """The shell lines of zdistcc-recipes(7), in displays and in text."""
+    text = (REPO / "man/zdistcc-recipes.7").read_text().replace(r"\(dq", '"').replace(r"\&", "").replace("\\e\n", "")
+    blocks = re.findall(r"^\.Bd .*\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"^(?:\.Ql|\.Pq Ql) (.*?) ?[.,;]?$", text, re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()] + inline
+
+
 def calls_of_ours() -> list[list[str]]:
-    """Every call of zdistcc and zdistccd in README's shell lines and inline code, as words."""
+    """Every call of zdistcc and zdistccd in the shell lines of README and the recipes and in inline code, as words."""
     inline = [code for code in re.findall(r"`([^`\n]+)`", README) if re.match(r"(\w+=\S+ )*zdistccd? ", code)]
     found = []
-    for line in [*shell_lines(), *inline]:
+    for line in [*shell_lines(), *inline, *recipe_lines()]:
         for part in re.split(r"&&|\$\(|\)", line):
             words = shlex.split(part, comments=True)
             for index, word in enumerate(words):
@@ -349,7 +360,7 @@ def calls_of_ours() -> list[list[str]]:
 
 def test_readme_has_its_two_commands_and_one_line_of_packages() -> None:
     lines = shell_lines()
-    venvs = [line for line in lines if line.startswith("python3 -m venv ")]
+    venvs = [line for line in lines if line.startswith("python3 -m venv .venv ")]
     assert len(venvs) == 2
     assert venvs[0].endswith("zdistcc demo") and venvs[1].endswith("pytest")
     for line in venvs:
@@ -365,13 +376,15 @@ def test_the_commands_and_options_in_readme_exist() -> None:
     for program, *words in calls:
         if program == "zdistccd":
             own = daemon_commands()[words[0]] if words and words[0][0] != "-" else daemon_options()
-            assert {word for word in words if word.startswith("-")} <= own
+            assert {word for word in words if word.startswith("-")} <= {*own, "--"}
         elif words and words[0] in known:
             # What follows is another program's command line.
             own = words[1:2] if words[0] in ("explain", "run") else [] if words[0] in UNTOUCHED else words[1:]
             assert {word for word in own if word.startswith("--")} <= {*known[words[0]], "--"}, words
         elif words:
-            assert words[0] in ("gcc", "g++", "--help", "-j"), f"README calls zdistcc {words}"
+            assert words[0] in ("gcc", "g++", "--help", "-j", "--version", "--install-completion"), (
+                f"README calls zdistcc {words}"
+            )
 
 
 def test_the_messages_under_troubleshooting_are_printed_by_something() -> None:

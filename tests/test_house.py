@@ -44,8 +44,8 @@ ROOMS = {
     "jobserver": set(),
     "cli": {
         *{"errors", "config", "paths", "ui", "worker", "doctor", "sample", "jobserver"},
-        *{"toolchain.families", "toolchain.lookup"},
-        *{"wire.control", "launcher.fallback", "launcher.which", "discovery.interfaces"},
+        *{"toolchain.families", "toolchain.lookup", "toolchain.probe", "toolchain.probecache"},
+        *{"wire.control", "wire.frames", "launcher.fallback", "launcher.which", "discovery.interfaces"},
     },
 }
 """What a room may import beside itself: rooms, or single modules of them."""
@@ -70,11 +70,14 @@ PURE = (
     "schedule",
     "toolchain",
     "discovery.advert",
+    "discovery.distcc_advert",
     "discovery.hostspec",
     "discovery.stockad",
     "doctor.finding",
     "doctor.packages",
     "doctor.workers",
+    "worker.names",
+    "worker.translate",
     "worker.vet",
     "worker.admission",
     "worker.manners",

@@ -17,17 +17,19 @@ The map of the house (one line a room; * = a table that a contributor adds a row
     wire/          what is said, pure: frames, messages*, connection, control (launcher <-> agent), codecs*;
                    the protocol of stock distcc: distcc, distcc_events, distcc_tokens, lzo
     schedule/      who does what, pure: events, decisions, scheduler, queue, policies*, fleet, health, snapshot
-    discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), browse, advertise, mdns, interfaces,
-                   remembered
-    net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first)
+    discovery/     who is there: advert (TXT <-> WorkerAd, pure), hostspec (pure), distcc_advert (pure), browse,
+                   advertise, mdns, interfaces, remembered
+    net/           moving bytes: drive (pump a connection over a socket), race (the address that answers first), ssh
+                   (a child process that leads to another machine)
     agent/         composition root of the client side; job (one job on one page), plan, ship, headers (what is
                    shipped), closures, answers, builds, epochs, canary, parallelism, remote (one worker), roster,
-                   dispatch, control, outputs, journal, history (the journal on disk), tally, tallies (count jobs),
-                   snapshot (what others see of it all)
-    worker/        composition root of `zdistccd`; server, session, inbox, sources (fills trees), execute,
-                   depfile (pure), vet (pure), admission (pure), access (pure), manners (how many slots; pure),
-                   bulletin (what is told of them; pure), reports (to whom, and when; pure), machine (reads /proc and
-                   /sys), sleep (hears of suspends)
+                   reach (TCP or ssh), dispatch, control, outputs, journal, history (the journal on disk), tally,
+                   tallies (count jobs), snapshot (what others see of it all)
+    worker/        composition root of `zdistccd`; door, postern and stdio (clients through ssh), server, session,
+                   inbox, sources (fills trees), execute, depfile (pure), vet (pure), admission (pure), access (pure),
+                   manners (how many slots; pure), bulletin (what is told; pure), reports (to whom, and when; pure),
+                   machine (reads /proc and /sys), sleep (hears of suspends); clients of stock distcc: stock, stocktree,
+                   spelling, names (pure), translate (pure)
     doctor/        what is wrong: machine, network, workers (pure), packages (pure), ask (a worker, as a client would)
     jobserver/     how many jobs a build tool may run: tokens and words (pure), fifo (descriptors)
     cli/           one file per command; app* (commands table); daemon (`zdistccd`)

@@ -6,6 +6,8 @@ flat table of keys: ``$XDG_CONFIG_HOME/zdistcc/zdistcc.conf`` (usually ``~/.conf
 the file's keys, ``man 5 zdistcc.conf`` and the tests are read off it.  Nothing here has to be set for
 zdistcc to work.
 
+More than 500 lines, because the table is: a row a key.
+
 Must not know: the network, compilers.  Rejected: a key per program (a user knows one tool); INI
 (no lists; sections nobody needs).
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,6 +62,16 @@ def _flag(raw: str) -> bool:
 
 def _words(raw: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in raw.split(",") if word.strip())
+
+
+def _command(raw: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(raw))
+    except ValueError as error:
+        raise ValueError(f"write a command as for a shell: {error}") from None
+    if not words:
+        raise ValueError("name a program")
+    return words
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -169,7 +182,29 @@ KEYS: Final = (
         parse=_words,
         default=(),
         help="More workers, as host[:port],…, for networks where multicast does not pass. They tell of the workers "
-        "that they see.",
+        "that they see. user@host[:command] is reached through ssh.",
+    ),
+    Key(
+        name="reach",
+        scope=Scope.AGENT,
+        parse=_choice("tcp", "ssh"),
+        default="tcp",
+        help="How workers are reached that were discovered or named without a user: directly, or only through ssh.",
+    ),
+    Key(
+        name="ssh",
+        scope=Scope.AGENT,
+        parse=_command,
+        default=None,
+        help="The program that reaches workers named user@host, with options as in a shell. Default: DISTCC_SSH, else "
+        "ssh.",
+    ),
+    Key(
+        name="ssh_user",
+        scope=Scope.AGENT,
+        parse=_text,
+        default="",
+        help="With reach = ssh: the user's name on the workers. Default: what ssh's configuration says.",
     ),
     Key(
         name="hosts",
@@ -263,6 +298,14 @@ KEYS: Final = (
         parse=_whole(0, 65535),
         default=3633,
         help="TCP port of the worker; 0 takes any. If the default is taken, any.",
+    ),
+    Key(
+        name="distcc_port",
+        scope=Scope.WORKER,
+        parse=_whole(0, 65535),
+        default=3632,
+        help="Second TCP port of the worker, where clients of stock distcc look for it; the default is done without if "
+        "it is taken. 0: no clients of distcc are served at all.",
     ),
     Key(
         name="slots",
@@ -364,6 +407,9 @@ class Config:
     mode: str = "headers"
     compatibility: str = "same-version"
     peers: tuple[str, ...] = ()
+    reach: str = "tcp"
+    ssh: tuple[str, ...] | None = None
+    ssh_user: str = ""
     hosts: str = ""
     use_distcc_hosts: bool = False
     distcc_timeout: float = 300.0
@@ -377,6 +423,7 @@ class Config:
     runtime_dir: str | None = None
     cache_dir: str | None = None
     port: int = 3633
+    distcc_port: int = 3632
     slots: int | None = None
     name: str | None = None
     allow: tuple[str, ...] = ()

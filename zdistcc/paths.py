@@ -68,6 +68,11 @@ def log_path(env: Mapping[str, str]) -> Path:
     return runtime_dir(env) / f"agent-{agent_key()}.log"
 
 
+def stdio_path(env: Mapping[str, str], kind: str) -> Path:
+    """The private door of the user's worker: its socket (``sock``), ``lock`` or ``log``, as ``kind`` says."""
+    return runtime_dir(env) / f"stdio-{agent_key()}.{kind}"
+
+
 def cache_dir(env: Mapping[str, str], configured: str | None = None) -> Path:
     """What may be deleted at any time: last-seen workers, compiler probes.  ``configured`` is ``Config.cache_dir``."""
     own = configured or env.get("ZDISTCC_CACHE_DIR", "")

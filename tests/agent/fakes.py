@@ -6,12 +6,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.aio import pass_time
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.reach import Reach
 from zdistcc.errors import InfraError
 from zdistcc.net.drive import Link
+from zdistcc.net.ssh import Ssh
 from zdistcc.schedule.policies import POLICIES
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import CompilerInfo, Greeting, Hello, Message
@@ -27,6 +30,11 @@ def greeting(worker: str = "0123456789abcdef", **changes: Any) -> Greeting:
 
 
 Script = Callable[["FakeVisit", int, Message], None]
+
+
+def unreached(path: Path) -> Reach:
+    """Return what reaches nobody through ssh."""
+    return Reach(Ssh(program=("false",), env={}, sockets=path))
 
 
 class FakeVisit:

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import FakeWorker, dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.aio import pass_time, run, until
 from tests.schedule.test_scheduler import NEED
+from zdistcc.agent import reach as reach_module
 from zdistcc.agent import roster as roster_module
+from zdistcc.agent.entries import MAX_MEMORY_BYTES, MAX_SLOTS, Way
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import MAX_MEMORY_BYTES, MAX_SLOTS, MISSED_RETRY_S, Roster, Way
+from zdistcc.agent.roster import MISSED_RETRY_S, Roster
 from zdistcc.discovery import remembered
 from zdistcc.discovery.advert import WorkerAd
 from zdistcc.schedule.events import WorkerId
@@ -27,7 +29,7 @@ A, B = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 @asynccontextmanager
 async def made(path: Path) -> AsyncIterator[Roster]:
     async with dispatcher() as dispatch:
-        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time))
+        roster = Roster(dispatch, path / "workers.json", Journal(asyncio.get_running_loop().time), unreached(path))
         try:
             yield roster
         finally:
@@ -204,7 +206,7 @@ def test_an_address_that_leads_elsewhere_is_not_taken_again(tmp_path: Path) -> N
 
 
 def test_a_mute_address_gives_way_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster_module, "GREETING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(reach_module, "GREETING_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         mute = FakeWorker(None, None)

@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.agent.fakes import dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.agent.test_roster import A, B, ad
 from tests.aio import pass_time, run, until
 from zdistcc.agent import snapshot
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import offers_of
 from zdistcc.agent.journal import Journal
-from zdistcc.agent.roster import Roster, offers_of
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.snapshot import After, Lookout, SnapshotQuestion
 from zdistcc.agent.stats import Stats
 from zdistcc.net import drive
@@ -68,7 +69,7 @@ class Parts:
 async def made(path: Path) -> AsyncIterator[Parts]:
     async with dispatcher() as dispatch:
         journal, stats = Journal(asyncio.get_running_loop().time), Stats()
-        roster = Roster(dispatch, path / "workers.json", journal)
+        roster = Roster(dispatch, path / "workers.json", journal, unreached(path))
         try:
             yield Parts(dispatch, roster, journal, Lookout(dispatch, roster, journal, stats), stats)
         finally:

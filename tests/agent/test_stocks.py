@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.fakes import dispatcher, fake_worker, greeting, unused_port
+from tests.agent.fakes import dispatcher, fake_worker, greeting, unreached, unused_port
 from tests.agent.test_roster import A, ad, joined
 from tests.aio import pass_time, run, until
 from zdistcc.agent import stock as stock_module
@@ -31,6 +31,7 @@ from zdistcc.discovery import hostspec
 from zdistcc.discovery.stockad import StockAd
 from zdistcc.errors import InfraError
 from zdistcc.net.distcc import Broken, NoAnswer, TooLong
+from zdistcc.net.ssh import SshHost
 from zdistcc.schedule.decisions import Grant, RunLocally
 from zdistcc.schedule.events import WorkerId
 from zdistcc.toolchain.probecache import ProbeCache
@@ -204,7 +205,7 @@ async def made(path: Path) -> AsyncIterator[Parts]:
     ]
     async with dispatcher() as dispatch:
         journal = Journal(asyncio.get_running_loop().time)
-        roster = Roster(dispatch, path / "workers.json", journal)
+        roster = Roster(dispatch, path / "workers.json", journal, unreached(path))
         trials = StockTrials(path / "canary", {b"PATH": os.environb[b"PATH"]})
         stocks = Stocks(dispatch, roster, trials, journal)
         plan, debug_plan = plans
@@ -496,12 +497,22 @@ def test_a_listed_host_is_asked_as_a_worker_first(tmp_path: Path) -> None:
 def test_a_listed_stock_host_leaves_no_trace_as_a_worker(tmp_path: Path) -> None:
     async def main() -> None:
         async with fake_distccd(tmp_path / "d") as distccd, made(tmp_path) as parts:
-            parts.stocks.listed(hostspec.parse(f"127.0.0.1:{distccd.port},lzo nobody@desk"))
+            parts.stocks.listed(hostspec.parse(f"127.0.0.1:{distccd.port},lzo"))
             parts.want()
             host = await parts.trusted()
             assert {visit.version for visit in distccd.jobs} == {2} and host.slots == hostspec.DEFAULT_LIMIT
             await until(lambda: parts.roster.entries == (), "no entry is kept")
-            assert [spec.host for spec in parts.stocks.unsupported] == ["desk"]
+
+    run(main())
+
+
+def test_a_host_that_is_listed_with_a_user_is_one_of_the_roster(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with made(tmp_path) as parts:
+            parts.stocks.listed(hostspec.parse("nobody@desk:/opt/zdistccd"))
+            (entry,) = parts.roster.entries
+            assert entry.ssh == SshHost(host="desk", user="nobody", command="/opt/zdistccd")
+            assert parts.stocks.hosts == ()
 
     run(main())
 

@@ -81,6 +81,14 @@ def test_every_character_survives(shell: str, lab: Lab) -> None:
     )
 
 
+def test_a_compiler_called_through_links_and_by_zdistcc_finds_its_own_programs(lab: Lab) -> None:
+    script = (
+        'eval "$(zdistcc env)"; export ZDISTCC_DISABLE=1; gcc -print-prog-name=cc1; zdistcc gcc -print-prog-name=cc1'
+    )
+    one, two = in_shell("bash", lab, script).splitlines()
+    assert one == two and os.access(one, os.X_OK)
+
+
 def test_fish_takes_eval_as_well(lab: Lab) -> None:
     assert "/compilers/" in in_shell("fish", lab, 'eval "$(zdistcc env)"; command -v gcc')
     assert "/compilers/" in in_shell("fish", lab, "eval (zdistcc env); command -v gcc")

@@ -111,7 +111,7 @@ def test_a_tool_that_is_not_there(lab: Lab, agent: FakeAgent) -> None:
     ended = lab.run("run", "nothing-like-it")
     assert (ended.returncode, ended.stderr) == (
         100,
-        "zdistcc: nothing-like-it cannot be run: No such file or directory\n",
+        "zdistcc: nothing-like-it cannot be run: No such file or directory; install it, or write its path\n",
     )
 
 

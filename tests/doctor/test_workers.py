@@ -37,6 +37,11 @@ def test_a_worker_that_is_well_gets_one_line() -> None:
     assert found(row(), [OPEN], Trial(ok=True, seconds=0.025)) == [(Verdict.GOOD, text, "")]
 
 
+def test_a_worker_behind_ssh_need_not_be_heard() -> None:
+    ways = {"reach": "ssh", "ways": ["peer"], "address": "ssh desk"}
+    assert found(row(**ways), []) == [(Verdict.GOOD, "ssh desk; 1 of 4 slots busy", "")]
+
+
 @pytest.mark.parametrize(
     ("changes", "reaches", "text", "remedy"),
     [
@@ -58,6 +63,13 @@ def test_a_worker_that_is_well_gets_one_line() -> None:
             "it has gcc 11",
             "on desk: apt-get install gcc-12 g++-12",
         ),
+        (
+            {"state": "unreachable", "reach": "ssh", "reason": "Permission denied; add your key there"},
+            [],
+            "not reached through ssh: Permission denied",
+            "add your key there",
+        ),
+        ({"state": "unreachable", "reach": "ssh", "reason": "timeout"}, [], "ssh: timeout", "try by hand: ssh"),
         ({"ways": ["told"]}, [OPEN], "its announcements do not arrive here", "udp"),
     ],
 )

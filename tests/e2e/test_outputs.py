@@ -233,7 +233,8 @@ def test_two_hundred_at_once(farm: Farm, here: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("", "")
     assert len(theirs) == 200
     assert differing(made(here), theirs) == []
-    assert (jobs.remote, jobs.local, jobs.failed) == (200, 0, 0)
+    assert (jobs.remote + jobs.local, jobs.failed) == (200, 0)
+    assert jobs.remote > 20, "the client takes its share of so many"
 
 
 def test_nothing_is_left_over(farm: Farm) -> None:

@@ -23,7 +23,7 @@ UNITS = len(units())
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """Two workers; the sample project built by one session, a file compiled twice by another."""
-    with Farm(tmp_path_factory.mktemp("farm"), workers=2) as farm:
+    with Farm(tmp_path_factory.mktemp("farm"), workers=2, env={"ZDISTCC_POLICY": "least-loaded"}) as farm:
         farm.wait_for_workers()
         copy_to(farm.directory / "project")
         single = "setsid -w sh -c 'zdistcc gcc -O2 -Iinclude -c base/arena.c -o one.o'"
@@ -120,8 +120,11 @@ def test_a_trace(farm: Farm) -> None:
 def test_mistakes_are_told(farm: Farm) -> None:
     for words, said in (
         (["report", "--build", "99"], "there is no build 99, only"),
-        (["trace", "/nowhere/trace.json"], "/nowhere/trace.json is not written: No such file or directory"),
-        (["report", "--html", "/"], "/ is not written: Is a directory"),
+        (
+            ["trace", "/nowhere/trace.json"],
+            "/nowhere/trace.json cannot be written: No such file or directory; name another file",
+        ),
+        (["report", "--html", "/"], "/ cannot be written: Is a directory; name another file"),
     ):
         ended = cli(farm, *words, check=False)
         assert ended.returncode == 100 and said in ended.stderr

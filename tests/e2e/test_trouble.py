@@ -78,6 +78,14 @@ class Build:
         assert stray(self.project) == []
 
 
+def all_wanted_there(farm: Farm) -> None:
+    """No job came home because of trouble; some may have been run here because that was quicker."""
+    stats = farm.stats()
+    assert stats["jobs"]["remote"] + stats["jobs"]["local"] == len(TARGETS)
+    assert stats["jobs"]["remote"] > len(TARGETS) // 2
+    assert stats["reasons"].keys() <= {"quicker-here"}
+
+
 @contextmanager
 def building(directory: Path, *, workers: int = 2, started: int | None = None) -> Iterator[tuple[Farm, Build]]:
     with Farm(directory, workers=workers, started=started) as farm:
@@ -105,8 +113,7 @@ def test_a_worker_that_is_killed(tmp_path: Path, plain: dict[str, bytes]) -> Non
         build.wait_for_work("w1")
         farm.stop("w1", signal.SIGKILL)
         build.end(plain)
-        stats = farm.stats()
-        assert (stats["jobs"]["remote"], stats["jobs"]["local"]) == (len(TARGETS), 0)
+        all_wanted_there(farm)
 
 
 def test_a_cable_that_is_pulled(tmp_path: Path, plain: dict[str, bytes]) -> None:
@@ -114,7 +121,7 @@ def test_a_cable_that_is_pulled(tmp_path: Path, plain: dict[str, bytes]) -> None
         build.wait_for_work("w1")
         farm.lan.link_down("w1")
         build.end(plain)
-        assert farm.stats()["jobs"]["remote"] == len(TARGETS)
+        all_wanted_there(farm)
         wait_until(lambda: not compiling(farm, "w1"), 20, "w1 gives up jobs of a client that is gone")
 
 
@@ -143,7 +150,7 @@ def test_cables_that_are_bad(tmp_path: Path, plain: dict[str, bytes]) -> None:
         for name in farm.names:
             farm.lan.impair(name, delay_ms=15, loss=0.02)
         Build(farm).end(plain, within_s=120)
-        assert farm.stats()["jobs"]["remote"] == len(TARGETS)
+        all_wanted_there(farm)
 
 
 def test_a_worker_without_room(tmp_path: Path, plain: dict[str, bytes]) -> None:
@@ -165,7 +172,7 @@ def test_a_worker_that_hangs(tmp_path: Path, plain: dict[str, bytes]) -> None:
         build.wait_for_work("w1")
         farm.daemons["w1"].send_signal(signal.SIGSTOP)
         build.end(plain)
-        assert farm.stats()["jobs"]["remote"] == len(TARGETS)
+        all_wanted_there(farm)
 
 
 def test_all_workers_are_killed(tmp_path: Path, plain: dict[str, bytes]) -> None:
@@ -176,7 +183,7 @@ def test_all_workers_are_killed(tmp_path: Path, plain: dict[str, bytes]) -> None
         build.end(plain)
         stats = farm.stats()
         assert stats["jobs"]["remote"] + stats["jobs"]["local"] == len(TARGETS)
-        assert stats["reasons"].keys() <= {"workers-failed", "no-worker"}
+        assert stats["reasons"].keys() <= {"workers-failed", "no-worker", "quicker-here"}
 
 
 def agent(farm: Farm) -> int:

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,35 @@ def test_full_output(lab: Lab) -> None:
 def test_heartbeats_then_done(lab: Lab) -> None:
     with lab.agent(control.encode_wait() * 3 + control.encode_done(0, b"late", b"")):
         assert lab.run("fakecc").stdout == b"late"
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_our_own_messages_go_where_ccache_does_not_keep_them(lab: Lab, answered: bool) -> None:
+    """The agent's word that nobody did the job, and the launcher's that there is no agent."""
+    ours, theirs = os.pipe()
+    env = {"UNCACHED_ERR_FD": str(theirs), "ZDISTCC_FALLBACK": "0"}
+    try:
+        with lab.agent(control.encode_fail(103, b"zdistcc: nobody will\n")) if answered else nullcontext():
+            done = lab.run("fakecc", "-c", "x.c", env=env, pass_fds=(theirs,))
+        assert (done.returncode, done.stdout, done.stderr) == (103, b"", b"")
+        assert os.read(ours, 4096).startswith(b"zdistcc: nobody will\n" if answered else b"zdistcc: the agent")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("number", ["9", "-1", "0", "x", "", "99999999999999999999"])
+def test_a_descriptor_for_messages_that_is_none(lab: Lab, number: str) -> None:
+    with lab.agent(control.encode_fail(103, b"zdistcc: nobody will\n")):
+        done = lab.run("fakecc", "-c", "x.c", env={"UNCACHED_ERR_FD": number})
+    assert (done.returncode, done.stderr) == (103, b"zdistcc: nobody will\n")
+
+
+@pytest.mark.parametrize("descriptor", ["3", "4"])
+def test_the_compilers_messages_stay_on_standard_error(lab: Lab, descriptor: str) -> None:
+    with lab.agent(control.encode_done(1 << 8, b"", b"x.c:1: error\n")):
+        done = lab.run("fakecc", "-c", "x.c", env={"UNCACHED_ERR_FD": descriptor})
+    assert (done.returncode, done.stderr) == (1, b"x.c:1: error\n")
 
 
 def test_failure(lab: Lab) -> None:

@@ -56,6 +56,21 @@ def test_explicit_name_and_path(lab: Lab) -> None:
     ]
 
 
+def test_a_compiler_is_not_given_a_name_that_leads_to_a_launcher(lab: Lab) -> None:
+    """GCC looks for cc1 beside what its name leads to on PATH."""
+    real = lab.compilers / "fakecc"
+    link = masquerade(lab, "fakecc")
+    with lab.agent(control.encode_done(0, b"", b"")) as agent:
+        lab.run("fakecc", "-c", env=path(lab, "masquerade", "compilers"))
+        lab.run(str(link), "-c")
+        lab.run("fakecc", "-c", env=path(lab, "compilers", "masquerade"))
+    assert [(told.argv[0], told.compiler) for told in agent.requests] == [
+        (os.fsencode(real), os.fsencode(real)),
+        (os.fsencode(real), os.fsencode(real)),
+        (b"fakecc", os.fsencode(real)),
+    ]
+
+
 def test_relative_path_entries(lab: Lab) -> None:
     with lab.agent(control.encode_done(0, b"", b"")) as agent:
         lab.run("fakecc", cwd=lab.root, env={"PATH": "nowhere::compilers"})
@@ -256,6 +271,12 @@ def test_commands_go_to_the_cli(lab: Lab, arguments: list[str]) -> None:
     words = [str(lab.bin / "zdistcc-cli"), str(len(arguments)), *arguments]
     assert done.stdout == (" ".join(words) + "\n").encode()
     assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("arguments", [[], ["-c", "x.c"], ["fakecc", "-c", "x.c"]], ids=str)
+def test_a_shell_that_completes_asks_the_cli(lab: Lab, arguments: list[str]) -> None:
+    lab.compiler("zdistcc-cli", 'echo "cli $#"', lab.bin)
+    assert lab.run(*arguments, env={"_ZDISTCC_COMPLETE": "complete_bash"}).stdout == f"cli {len(arguments)}\n".encode()
 
 
 def test_commands_through_a_link(lab: Lab) -> None:

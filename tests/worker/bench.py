@@ -24,7 +24,8 @@ from zdistcc.toolchain.probe import Probed, probe
 from zdistcc.wire import codecs
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import Blob, Body, Hello, Job, Load, Message, Need, Refuse, Result, Stage, Started, Supply
-from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.door import Doorman, bind
+from zdistcc.worker.server import Settings, Worker
 from zdistcc.worker.sources import Sources
 
 ENV = {b"PATH": os.environb.get(b"PATH", b"/usr/bin:/bin")}

@@ -33,7 +33,7 @@ from zdistcc.wire.messages import (
     Started,
     Supply,
 )
-from zdistcc.worker import server, session
+from zdistcc.worker import door, session
 from zdistcc.worker.manners import Reading
 from zdistcc.worker.reports import REPORT_EVERY_S
 
@@ -636,7 +636,7 @@ def test_who_is_denied(tmp_path: Path) -> None:
     "said",
     [
         b"GET / HTTP/1.1\r\n\r\n",
-        b"DIST00000001",
+        b"DIST00000009ARGC00000001",
         b"\0\0\0\0",
         b"ZDCC\0\7\r\n",
         b"ZDCC\0\1\r\n" + b"\xff" * 12,
@@ -665,7 +665,7 @@ def test_strangers_are_cut_off(tmp_path: Path, said: bytes) -> None:
 
 
 def test_those_who_say_nothing_or_too_little_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "FIRST_BYTES_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(door, "FIRST_BYTES_TIMEOUT_S", 0.2)
     monkeypatch.setattr(session, "HELLO_TIMEOUT_S", 0.2)
 
     async def main() -> None:

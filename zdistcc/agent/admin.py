@@ -15,18 +15,17 @@ from typing import Any, Final
 
 import msgspec
 
+from zdistcc.agent.entries import Entry, offers_of
 from zdistcc.agent.headers import Bundle
 from zdistcc.agent.job import Farm
 from zdistcc.agent.plan import Stay, not_as_text
-from zdistcc.agent.roster import Entry, Roster, offers_of
-from zdistcc.agent.stock import StockRemote
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.stocks import State, StockHost, Stocks
 from zdistcc.config import Config
 from zdistcc.discovery.advert import printable
-from zdistcc.discovery.hostspec import HostSpec
 from zdistcc.errors import Reason
 from zdistcc.net.race import Address
-from zdistcc.schedule.events import Need, WorkerId
+from zdistcc.schedule.events import Need
 from zdistcc.schedule.snapshot import WorkerView
 from zdistcc.toolchain.identity import CompilerId, Match, Mismatch, Offer, best_match
 from zdistcc.wire import frames
@@ -111,11 +110,12 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         for known in (ad.compilers if ad else ())
     ]
     remote = entry.remote
+    address = entry.address or min(entry.addresses, default=None)
     return {
         "name": entry.name,
         "id": entry.id,
-        "addresses": sorted(address.host for address in entry.addresses),
-        "port": (entry.address or min(entry.addresses)).port,
+        "addresses": sorted(address.host for address in entry.addresses) or [entry.ssh.host if entry.ssh else ""],
+        "port": address.port if address else 0,
         "protocol": frames.PROTOCOL_VERSION if greeting else (ad.protocol if ad else None),
         "version": printable(greeting.version if greeting else ad.version if ad else ""),
         "state": _state(entry, view, usable),
@@ -130,13 +130,18 @@ def describe_host(entry: Entry, view: WorkerView | None, default: CompilerId | N
         "compilers": compilers,
         "usable": usable,
         "reason": reason,
-        "address": str(entry.address) if entry.address and entry.connected else None,
+        "address": entry.reached.place if entry.reached and entry.connected else None,
+        "reach": "ssh" if _through_ssh(entry) else "tcp",
         "ways": sorted(way.value for way in entry.ways),
         "leases": len(view.leases) if view else 0,
         "round_trip_ms": round(remote.link.round_trip_s * 1000, 2) if remote and remote.link.round_trip_s else None,
         "bytes": {"sent": sent, "received": received},
         "clock_skew_s": None if entry.clock_skew_s is None else round(entry.clock_skew_s, 1),
     }
+
+
+def _through_ssh(entry: Entry) -> bool:
+    return entry.ssh is not None or (entry.reached is not None and entry.reached.tunnel is not None)
 
 
 def describe_stock(host: StockHost, view: WorkerView | None, default: CompilerId | None) -> dict[str, Any]:
@@ -178,16 +183,6 @@ def describe_stock(host: StockHost, view: WorkerView | None, default: CompilerId
         "bytes": {"sent": sent, "received": received},
         "clock_skew_s": None,
     }
-
-
-def describe_tunnel(spec: HostSpec) -> dict[str, Any]:
-    """Return the row of a listed host that is reached by SSH."""
-    remote = StockRemote(addresses={Address(spec.host, 22)}, limit=spec.limit)
-    host = StockHost(
-        id=WorkerId(f"ssh:{spec.name}"), name=spec.name, remote=remote, slots=spec.limit, ways={"listed"},
-        state=State.UNREACHABLE, reason="it is listed as user@host, and hosts are not reached by SSH",
-    )  # fmt: skip
-    return {**describe_stock(host, None, None), "reason": host.reason}
 
 
 def distcc_hosts(stocks: Stocks, roster: Roster, views: Mapping[str, WorkerView]) -> list[str]:

@@ -29,6 +29,7 @@ from zdistcc.agent.job import Done, Failed, Here, Outcome
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.parallelism import Parallelism, parallelism
 from zdistcc.agent.plan import Planner
+from zdistcc.agent.reach import Reach, ssh_of
 from zdistcc.agent.remote import Remote, WrongResult
 from zdistcc.agent.roster import Roster
 from zdistcc.agent.snapshot import Lookout, SnapshotQuestion
@@ -84,7 +85,10 @@ class Agent:
         policy = POLICIES[settings.policy]
         local_slots = settings.local_slots or _listed_slots(settings.hosts) or config.cores()
         self.dispatcher = Dispatcher(local_slots=local_slots, policy=policy)
-        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal)
+        reach = Reach(
+            ssh_of(settings, env, paths.runtime_dir(env)), only_ssh=settings.reach == "ssh", user=settings.ssh_user
+        )
+        self.roster = Roster(self.dispatcher, cache / "workers.json", self.journal, reach)
         trials = StockTrials(cache / "canary", self._env)
         self.stocks = Stocks(self.dispatcher, self.roster, trials, self.journal, longest_s=settings.distcc_timeout)
         self._host_lists: dict[str, str] = {"": ""}
@@ -245,7 +249,8 @@ class Agent:
                 self._leaving.set()
                 return {"stopped": True}
             case other:
-                return {"error": f"unknown question {other!r}: agent and command are of different versions"}
+                why = "agent and command are of different versions; zdistcc stop ends this agent"
+                return {"error": f"unknown question {other!r}: {why}"}
 
     async def _settle(self, seconds: float, peers: Iterable[str]) -> None:
         """Wait until the agent has listened, or tried new ``peers``, for ``seconds``: now there is news to show.
@@ -271,7 +276,6 @@ class Agent:
             if entry.id is not None or entry.sought is None
         ]
         rows += [admin.describe_stock(host, views.get(host.id), default) for host in self.stocks.hosts]
-        rows += [admin.describe_tunnel(spec) for spec in self.stocks.unsupported]
         in_force = self._with_fidelity(self.settings).fidelity.value
         return {
             "fidelity": {"setting": self.settings.fidelity.value, "in_force": in_force},

@@ -1,8 +1,9 @@
 """The roster: every worker this agent has heard of, by whatever way, and one connection to each.
 
-Ways: announcements (mDNS), ``ZDISTCC_PEERS``, what workers tell of other workers, and what was seen in earlier
-lives (a cache file).  A worker's identity is the id in its greeting or announcement: however many addresses and ways
-lead to it, it is one entry with one connection.  Its addresses are raced; the one that answers is kept.
+Ways: announcements (mDNS), ``ZDISTCC_PEERS`` (``user@host`` there leads through ssh), what workers tell of other
+workers, and what was seen in earlier lives (a cache file).  A worker's identity is the id in its greeting or
+announcement: however many addresses and ways lead to it, it is one entry with one connection.  Its addresses are raced;
+the one that answers is kept.
 
 A worker that was lost is looked for again: often while jobs want workers, because it may be back any moment and an
 announcement that says nothing new is not heard of; less and less often while nobody does.
@@ -13,40 +14,42 @@ An entry is forgotten when no way leads to it any more and its connection is gon
 from __future__ import annotations
 
 import asyncio
-import enum
 import heapq
-import ipaddress
 import logging
 import random
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import MAX_SLOTS, Entry, Way, change_of, is_numeric, offers_of, settle
 from zdistcc.agent.journal import Journal
+from zdistcc.agent.reach import Reach, Reached, StockOnly, ssh_host
 from zdistcc.agent.remote import NotServed, Remote
-from zdistcc.discovery import remembered
+from zdistcc.discovery import hostspec, remembered
 from zdistcc.discovery.advert import WorkerAd, printable
 from zdistcc.discovery.remembered import Remembered
-from zdistcc.errors import InfraError
-from zdistcc.net.drive import WAITING
-from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, connect, parse_address
+from zdistcc.errors import InfraError, UserError
+from zdistcc.net.drive import WAITING, LinkLost
+from zdistcc.net.race import CONNECT_TIMEOUT_S, Address, parse_address
+from zdistcc.net.ssh import SshDenied, SshHost
 from zdistcc.schedule.events import DiscoveryPending, WorkerAnnounced, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.sources.model import Closure
-from zdistcc.toolchain.identity import CompilerId, Family, Offer
-from zdistcc.wire.messages import CompilerInfo, Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
+from zdistcc.wire.messages import Compilers, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 
 DEFAULT_PORT: Final = 3633
-GREETING_TIMEOUT_S: Final = 2.0
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
+DENIED_RETRY_S: Final = 300.0
+"""Of a machine whose sshd does not let us in: programs that watch for attacks shut out who tries every minute."""
 MISSED_RETRY_S: Final = 0.5
 """Between two looks for a worker that is missed while jobs want workers; some more or less, so that many agents do not
 come at once."""
+TUNNEL_RETRIES: Final = 4
+"""A look through ssh is as dear as that many others."""
 MISSED_AT_ONCE: Final = 10
 """Of more workers that are missed each is looked for the less often: a whole room was switched off."""
 MISSED_IDLE_RETRY_S: Final = 5.0
@@ -61,128 +64,17 @@ MAX_EARLY_NEWS: Final = 16
 """News that may come in the same packet as the greeting, before there is a worker to which they belong."""
 MAX_ENTRIES: Final = 512
 """More than any LAN that multicast spans; what one hostile machine makes up must not cost a socket each."""
-MAX_SLOTS: Final = 1024
-"""More than any machine has; a worker that claims more would be given every job there is."""
-MAX_MEMORY_BYTES: Final = 1 << 50
 TELLING_FILES: Final = 8
 _ID: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _log = logging.getLogger("zdistcc.agent")
 
 
-class Way(enum.Enum):
-    """How a worker came to be known."""
-
-    ANNOUNCED = "announced"
-    PEER = "peer"
-    TOLD = "told"
-    REMEMBERED = "remembered"
-
-
-@dataclass(slots=True)
-class Entry:
-    """One worker (or, until it has greeted, one address that should lead to one)."""
-
-    id: WorkerId | None
-    name: str
-    addresses: set[Address]
-    ways: set[Way]
-    ad: WorkerAd | None = None
-    remote: Remote | None = None
-    greeting: Greeting | None = None
-    address: Address | None = None
-    clock_skew_s: float | None = None
-    trouble: str = ""
-    lost_at: float | None = None
-    tried_at: float = 0.0
-    left: bool = False
-    """It said goodbye: once its connection is gone it is not missed."""
-    bytes_before: tuple[int, int] = (0, 0)
-    task: asyncio.Task[None] | None = None
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    limit: int = MAX_SLOTS
-    """The most slots that are used there; a host list may say less."""
-    sought: asyncio.Future[bool] | None = None
-    """Whether there is a worker at all, where only an address in a host list says so."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether jobs can be sent there."""
-        return self.greeting is not None and self.remote is not None
-
-    @property
-    def bytes(self) -> tuple[int, int]:
-        """Bytes sent and received, over all connections so far."""
-        sent, received = self.bytes_before
-        if self.remote is not None:
-            sent, received = sent + self.remote.link.bytes_sent, received + self.remote.link.bytes_received
-        return sent, received
-
-
-def offer_of(info: CompilerInfo) -> Offer | None:
-    """Return what a worker says of a compiler; ``None`` for a family this version does not know.
-
-    Versions and targets are shown to people, so they lose what acts on a terminal.
-    """
-    try:
-        family = Family(info.family)
-    except ValueError:
-        return None
-    compiler = CompilerId(
-        family=family, version=printable(info.version), target=printable(info.target), build_id=info.build_id
-    )
-    return Offer(id=compiler, languages=frozenset(info.languages), architectures=frozenset(info.targets))
-
-
-def change_of(worker: WorkerId, load: Load, round_trip_s: float | None, slots_limit: int = MAX_SLOTS) -> WorkerChanged:
-    """Return the news in ``load``; whatever a worker claims stays within what a machine can have.
-
-    One without slots takes no new jobs, as one that drains.
-    """
-
-    def most(number: int | None, limit: int) -> int | None:
-        return None if number is None else min(number, limit)
-
-    return WorkerChanged(
-        worker=worker,
-        slots=min(load.slots, slots_limit),
-        running=load.running,
-        queued=load.queued,
-        draining=load.draining or load.slots == 0,
-        round_trip_s=round_trip_s,
-        configured=most(load.configured, MAX_SLOTS),
-        limited=None if load.limited is None else printable(load.limited),
-        others_load=None if load.others_load is None else min(load.others_load, 100 * MAX_SLOTS) / 100,
-        memory_free=most(load.memory_free, MAX_MEMORY_BYTES),
-        memory_total=most(load.memory_total, MAX_MEMORY_BYTES),
-        efficiency=None if load.efficiency is None else min(load.efficiency, 100 * MAX_SLOTS) / 100,
-    )
-
-
-def offers_of(infos: Iterable[CompilerInfo]) -> tuple[Offer, ...]:
-    """Return the offers that this version understands."""
-    return tuple(offer for info in infos if (offer := offer_of(info)) is not None)
-
-
-def _settle(entry: Entry, found: bool) -> None:
-    """Whoever seeks ``entry`` has an answer."""
-    if entry.sought is not None and not entry.sought.done():
-        entry.sought.set_result(found)
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        return (
-            ipaddress.ip_address(host) is not None and "%" not in host
-        )  # a scope of another machine says nothing here
-    except ValueError:
-        return False
-
-
 class Roster:
     """All entries; tells the dispatcher who joins, changes and leaves."""
 
-    def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal) -> None:
+    def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal, reach: Reach) -> None:
         self._dispatcher = dispatcher
+        self._reach = reach
         self._journal = journal
         self._cache = cache
         self._agent = secrets.token_hex(8)
@@ -256,12 +148,24 @@ class Roster:
         known = True
         for word in words:
             try:
+                if "@" in word:
+                    known &= self.add_tunnels(map(ssh_host, hostspec.parse(word).hosts))
+                    continue
                 address = parse_address(word, DEFAULT_PORT)
-            except ValueError as error:
+            except (ValueError, UserError) as error:
                 _log.warning("ZDISTCC_PEERS: %s", error)
                 continue
             if not any(address in entry.addresses for entry in self._entries):
                 self._know(None, printable(address.host), {address}, Way.PEER)
+                known = False
+        return known
+
+    def add_tunnels(self, hosts: Iterable[SshHost]) -> bool:
+        """Connect to ``hosts`` through ssh; return whether all of them were known before."""
+        known = True
+        for host in hosts:
+            if not any(entry.ssh == host for entry in self._entries):
+                self._know(None, printable(str(host)), set(), Way.PEER).ssh = host
                 known = False
         return known
 
@@ -289,7 +193,7 @@ class Roster:
 
     def _told(self, peers: Iterable[PeerInfo]) -> None:
         for peer in peers:
-            addresses = {Address(host, peer.port) for host in peer.addresses if _is_numeric(host)}
+            addresses = {Address(host, peer.port) for host in peer.addresses if is_numeric(host)}
             if addresses and _ID.fullmatch(peer.id) and not self._full(WorkerId(peer.id)):
                 self._know(WorkerId(peer.id), printable(peer.name), addresses, Way.TOLD)
 
@@ -323,7 +227,7 @@ class Roster:
                 entry.wake.clear()
                 try:
                     await self._connect(entry, lost)
-                    _settle(entry, True)
+                    settle(entry, True)
                     retry = FIRST_RETRY_S
                     await lost.wait()
                 except InfraError as error:
@@ -335,20 +239,24 @@ class Roster:
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
                     if not self._is_missed(entry):
                         entry.ways -= {Way.REMEMBERED, Way.TOLD}
-                    if isinstance(error, NotServed):
+                    if isinstance(error, (NotServed, StockOnly, SshDenied)):
                         retry, entry.lost_at = LONGEST_RETRY_S, None
+                    if isinstance(error, SshDenied):
+                        retry = DENIED_RETRY_S
                 except Exception:
                     _log.exception("a bug: the connection to %r is given up for now", entry.name)
                     entry.trouble = "something unexpected happened; the agent's log says what"
                     self._disconnect(entry, fault=True)
                     retry, entry.lost_at = LONGEST_RETRY_S, None
-                _settle(entry, False)
+                settle(entry, False)
                 entry.tried_at = self._loop.time()
                 if entry.ways:
-                    await self._pause(entry, self._missed_retry_s(retry) if self._is_missed(entry) else retry)
-                    retry = min(LONGEST_RETRY_S, 2 * retry)
+                    by_ssh = TUNNEL_RETRIES if entry.ssh is not None else 1
+                    missed = self._is_missed(entry)
+                    await self._pause(entry, by_ssh * self._missed_retry_s(retry) if missed else retry)
+                    retry = min(max(LONGEST_RETRY_S, retry), 2 * retry)
         finally:
-            _settle(entry, False)
+            settle(entry, False)
             self._disconnect(entry)
             if entry in self._entries:
                 self._entries.remove(entry)
@@ -381,7 +289,7 @@ class Roster:
     async def _connect(self, entry: Entry, lost: asyncio.Event) -> None:
         def gone(cause: InfraError) -> None:
             if entry.remote is remote:
-                entry.trouble = str(cause)
+                entry.trouble = str(entry.reached.why(cause) if entry.reached is not None else cause)
                 self._disconnect(entry, fault=bool(cause))
             lost.set()
 
@@ -395,30 +303,36 @@ class Roster:
 
         remote = Remote(self._agent, news, gone)
         patience_s = MISSED_TIMEOUT_S if self._is_missed(entry) else CONNECT_TIMEOUT_S
-        _, address = await connect(lambda: remote.link, tuple(entry.addresses), patience_s)
+        reached = await self._reach.open(remote.link, entry.name, entry.addresses, entry.ssh, patience_s)
         try:
-            async with asyncio.timeout(GREETING_TIMEOUT_S):
+            async with asyncio.timeout(reached.greeting_s):
                 greeting = await remote.greeted
-            self._greeted(entry, remote, greeting, address)
+            self._greeted(entry, remote, greeting, reached)
         except BaseException as error:
             remote.link.lose(InfraError("this is not the worker that was looked for"))
-            if not isinstance(error, NotServed) and len(entry.addresses) > 1:
-                entry.addresses.discard(address)  # the next attempt takes another
+            if not isinstance(error, NotServed) and len(entry.addresses) > 1 and reached.address is not None:
+                entry.addresses.discard(reached.address)  # the next attempt takes another
             if isinstance(error, TimeoutError):
-                raise InfraError(f"{address} accepts connections and says nothing") from None
+                raise InfraError(f"{reached.place} accepts connections and says nothing") from None
+            if reached.tunnel is not None and isinstance(error, LinkLost):
+                raise reached.why(error) from None
             raise
+        finally:
+            if entry.reached is not reached:
+                reached.close()
         for message in early:
             news(message)
 
-    def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, address: Address) -> None:
+    def _greeted(self, entry: Entry, remote: Remote, greeting: Greeting, reached: Reached) -> None:
         if not _ID.fullmatch(greeting.id):
-            raise InfraError(f"{address} does not say who it is")
+            raise InfraError(f"{reached.place} does not say who it is")
         if entry.id not in (None, greeting.id) and len(entry.addresses) > 1:
-            raise InfraError(f"{address} leads to another worker")
+            raise InfraError(f"{reached.place} leads to another worker")
         other = self._by_id(WorkerId(greeting.id))
         if other is not None and other is not entry:
             other.ways |= entry.ways
             other.addresses |= entry.addresses
+            other.ssh = other.ssh or entry.ssh
             entry.ways.clear()
             remote.link.lose(InfraError("the same worker under another address"))
             other.wake.set()
@@ -426,11 +340,14 @@ class Roster:
                 other.remote.link.watch(WAITING)  # is that connection still the one to keep?
             return
         entry.id, entry.name = WorkerId(greeting.id), printable(greeting.name)
-        entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, address, ""
+        entry.remote, entry.greeting, entry.address, entry.trouble = remote, greeting, reached.address, ""
+        entry.reached = reached
         entry.clock_skew_s = greeting.clock - time.time() if greeting.clock else None
         entry.lost_at, entry.left = None, False
-        _log.info("worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, address, greeting.slots)
-        self._journal.note("joined", entry.name, f"{address}, {greeting.slots} slots")
+        _log.info(
+            "worker joined name=%r id=%s address=%s slots=%d", entry.name, entry.id, reached.place, greeting.slots
+        )
+        self._journal.note("joined", entry.name, f"{reached.place}, {greeting.slots} slots")
         self._dispatcher.tell(
             WorkerJoined(
                 worker=entry.id,
@@ -459,6 +376,9 @@ class Roster:
                 self._journal.note("left", entry.name, "it said goodbye" if entry.left else "")
             self._dispatcher.tell(WorkerLost(worker=entry.id, fault=fault))
         remote.link.lose(InfraError("the agent closed the connection"))
+        if entry.reached is not None:
+            entry.reached.close()
+            entry.reached = None
         self.on_change()
 
     def _news(self, entry: Entry, message: Message) -> None:
@@ -495,3 +415,4 @@ class Roster:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reach.close()

@@ -26,8 +26,9 @@ import msgspec
 from zdistcc import __version__
 from zdistcc.agent import admin
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import Entry
 from zdistcc.agent.journal import JobRecord, Journal, Note
-from zdistcc.agent.roster import Entry, Roster
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.stats import Stats
 from zdistcc.agent.stocks import StockHost, Stocks
 from zdistcc.agent.tally import Tally

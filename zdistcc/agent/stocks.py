@@ -24,10 +24,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
+from zdistcc.agent.entries import MAX_SLOTS
 from zdistcc.agent.journal import Journal
 from zdistcc.agent.plan import Plan
+from zdistcc.agent.reach import ssh_host
 from zdistcc.agent.remote import Answer
-from zdistcc.agent.roster import DEFAULT_PORT, MAX_ENTRIES, MAX_SLOTS, Roster
+from zdistcc.agent.roster import DEFAULT_PORT, MAX_ENTRIES, Roster
 from zdistcc.agent.stock import HostTrouble, StockRemote, Unlike, answer_of
 from zdistcc.agent.stock_trial import FAMILIES, LANGUAGES, Failed, Passed, StockTrials, Wanted, suffix_of
 from zdistcc.discovery import hostspec
@@ -122,11 +124,6 @@ class Stocks:
         return tuple(host for host in self._hosts if host.state is not State.NATIVE)
 
     @property
-    def unsupported(self) -> tuple[HostSpec, ...]:
-        """Hosts of a list to which no way leads from here."""
-        return tuple(spec for spec in self._specs.values() if spec.way is hostspec.Way.SSH)
-
-    @property
     def trusted(self) -> bool:
         """Whether any host may be given jobs."""
         return any(host.state is State.TRUSTED for host in self._hosts)
@@ -187,7 +184,9 @@ class Stocks:
             if spec.way is hostspec.Way.LOCAL or self._specs.get(spec.name) == spec:
                 continue
             self._specs[spec.name] = spec
-            if spec.way is hostspec.Way.TCP:
+            if spec.way is hostspec.Way.SSH:
+                self._roster.add_tunnels((ssh_host(spec),))
+            else:
                 self._dispatcher.tell(DiscoveryPending(until=self._loop.time() + TRIAL_GRACE_S))
                 task = asyncio.ensure_future(self._look_up(spec))
                 self._listing.add(task)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from zdistcc.agent.entries import Entry, offers_of
 from zdistcc.agent.headers import Bundle
 from zdistcc.agent.job import Farm
 from zdistcc.agent.plan import Plan, Stay
 from zdistcc.agent.remote import Refused, Remote
-from zdistcc.agent.roster import Entry, Roster, offers_of
+from zdistcc.agent.roster import Roster
 from zdistcc.agent.ship import send_tree
 from zdistcc.config import Config
 from zdistcc.errors import InfraError

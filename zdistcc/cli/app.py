@@ -12,9 +12,8 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-from zdistcc import __version__
 from zdistcc.errors import UserError
 
 COMMANDS: Final = {
@@ -25,6 +24,7 @@ COMMANDS: Final = {
     "trace": "zdistcc.cli.trace",
     "explain": "zdistcc.cli.explain",
     "stop": "zdistcc.cli.stop",
+    "log": "zdistcc.cli.log",
     "demo": "zdistcc.cli.demo",
     "doctor": "zdistcc.cli.doctor",
     "masquerade": "zdistcc.cli.masquerade",
@@ -36,19 +36,23 @@ COMMANDS: Final = {
 }
 _HELP: Final = """A distributed C/C++ compiler for the local network that needs no configuration.
 
-Build with it:  zdistcc make   or   zdistcc ninja   or   zdistcc run -- COMMAND
-
-Compile with it:  zdistcc gcc -c x.c   or   make -j8 CC="zdistcc gcc"
-
-Offer a machine:  zdistccd
-
-More:  man zdistcc
+More: zdistcc COMMAND --help, man zdistcc
 """
 _VERBATIM: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _CONTEXTS: Final = {"explain": _VERBATIM, "run": {"allow_interspersed_args": False}}
 """These take another program's command line: its options are not ours."""
 UNTOUCHED: Final = ("make", "ninja", "cmake")
 """All their words are those of the tools."""
+
+
+class Command(TyperCommand):
+    """A command with examples in its help."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), EXAMPLES.get(self.name or "", ()))
 
 
 class Untouched(TyperCommand):
@@ -59,14 +63,32 @@ class Untouched(TyperCommand):
         ctx.params["arguments"] = args
         return []
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Leave completion to the shell, which knows files."""
+        return []
+
+
+class Group(TyperGroup):
+    """All commands: with examples in the help, and with compilers, of which completion knows nothing."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), EXAMPLES[""])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is meant; while words are completed, any other word is a compiler."""
+        if ctx.resilient_parsing and args[0] not in self.commands:
+            return args[0], Untouched(args[0], add_help_option=False), args[1:]
+        return super().resolve_command(ctx, args)
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from zdistcc.launcher.which import launcher_kind
+        from zdistcc.cli.version import describe
 
-        kind = launcher_kind()
-        note = "" if kind == "native" else "; every compile starts 20 ms later: install a C compiler and reinstall"
-        typer.echo(f"zdistcc {__version__} (launcher: {kind}{note}; Python {sys.version.split()[0]}; {sys.platform})")
+        typer.echo(describe("zdistcc"))
         raise typer.Exit
 
 
@@ -88,7 +110,10 @@ def _show_hosts(wanted: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show versions, for bug reports, and leave."
+        ),
     ] = False,
     parallelism: Annotated[
         bool, typer.Option("-j", callback=_show_parallelism, is_eager=True, help="Print the number for make -j.")
@@ -109,19 +134,20 @@ def _root(
 def build(only: str | None = None) -> typer.Typer:
     """Return the interface, with all commands or just one."""
     app = typer.Typer(
+        cls=Group,
         no_args_is_help=True,
         help=_HELP,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    app.callback(help=_HELP)(_root)
+    app.callback(cls=Group, help=_HELP)(_root)
     for name, module in COMMANDS.items():
         if only is None or only == name:
             place, _, attribute = module.partition(":")
             function = getattr(importlib.import_module(place), attribute or "command")
             sentence = (function.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
-            kind = Untouched if name in UNTOUCHED else TyperCommand
+            kind = Untouched if name in UNTOUCHED else Command
             app.command(name, cls=kind, short_help=sentence, context_settings=_CONTEXTS.get(name))(function)
     return app
 

@@ -22,12 +22,12 @@ def _connect(*, start: bool) -> Any:
         )
     link = fallback.reach_agent(place) if start else fallback.connect_agent(place)
     if link is None and start:
-        raise UserError(f"the agent does not start; {os.fsdecode(place)}.log says why")
+        raise UserError(f"the agent does not start; {os.fsdecode(place)}.log says why: zdistcc log")
     return link
 
 
 def _silent(error: Exception) -> UserError:
-    return UserError(f"the agent does not answer ({error}); try zdistcc stop")
+    return UserError(f"the agent does not answer ({error}): end it with zdistcc stop, the next compile starts another")
 
 
 def ask(question: dict[str, Any], *, start: bool = True) -> dict[str, Any] | None:
@@ -112,7 +112,7 @@ class Snapshots:
             raise _silent(error) from error
         if not data:
             self.close()
-            raise UserError("the agent has left")
+            raise UserError("the agent has left; the next compile starts another")
         return None
 
     def close(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from zdistcc import __version__, config
 from zdistcc.cli import service
@@ -16,10 +17,43 @@ if TYPE_CHECKING:
     from zdistcc.worker.main import Daemon
 
 
+class Command(TyperCommand):
+    """A command with examples in its help."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import WORKER_EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), WORKER_EXAMPLES.get(self.name or "", ()))
+
+
+class Group(TyperGroup):
+    """All of it, with examples in the help."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        from zdistcc.cli.help import WORKER_EXAMPLES, with_examples
+
+        return with_examples(super().get_help(ctx), WORKER_EXAMPLES[""])
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zdistccd {__version__}")
+        from zdistcc.cli.version import describe
+
+        typer.echo(describe("zdistccd"))
         raise typer.Exit
+
+
+_Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")]
+_Deny = Annotated[
+    list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
+]
+_Stdio = Annotated[bool, typer.Option("--stdio", help="Serve one client on standard input and output, as for ssh.")]
+_Log = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
+_Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and leave.")
+]
 
 
 def command(
@@ -27,12 +61,14 @@ def command(
     port: Annotated[
         int | None, typer.Option(metavar="N", help="TCP port; 0 takes any. Default: 3633, any if that is taken.")
     ] = None,
+    distcc_port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Second TCP port, for clients of distcc; 0 serves none. Default: 3632 if free."),
+    ] = None,
     slots: Annotated[
         int | None, typer.Option(metavar="N", help="Jobs to run at once. Default: the machine's cores.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name to be shown under. Default: the host name.")
-    ] = None,
+    name: _Name = None,
     interface: Annotated[
         list[str] | None,
         typer.Option(metavar="INTERFACE", help="Network interface (name or address) to use; may be repeated."),
@@ -43,9 +79,7 @@ def command(
             metavar="NETWORK", help="Network (CIDR) to serve beside private and link-local ones; may be repeated."
         ),
     ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="Network (CIDR) not to serve; may be repeated.")
-    ] = None,
+    deny: _Deny = None,
     store: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Directory for the worker's files.")] = None,
     store_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much to keep of clients' files. Default: 10G.")
@@ -57,15 +91,12 @@ def command(
         bool | None,
         typer.Option("--polite/--no-polite", help="Offer fewer slots while others need the machine. Default: polite."),
     ] = None,
-    log: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")
-    ] = None,
+    log: _Log = None,
     discovery: Annotated[
         bool | None, typer.Option("--discovery/--no-discovery", help="Announce this worker by mDNS.")
     ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
-    ] = False,
+    stdio: _Stdio = False,
+    version: _Version = False,
 ) -> None:
     """Offer this machine's compilers to the local network, until SIGTERM or ctrl-C.
 
@@ -74,22 +105,29 @@ def command(
     if context.invoked_subcommand is not None:
         return
     flags = {
-        "port": _text(port),
-        "slots": _text(slots),
+        **_texts(port=port, distcc_port=distcc_port, slots=slots, nice=nice),
         "name": name,
         "interface": tuple(interface or ()),
         "allow": tuple(allow or ()),
         "deny": tuple(deny or ()),
         "store": store,
         "store_size": store_size,
-        "nice": _text(nice),
         "polite": polite,
         "log": log,
         "discovery": discovery,
     }
-    from zdistcc.worker.main import run
+    _serve(config.load(os.environ, flags), stdio)
 
-    run(config.load(os.environ, flags), os.environ, _say_ready)
+
+def _serve(settings: config.Config, stdio: bool) -> None:
+    if stdio:
+        from zdistcc.worker.stdio import serve
+
+        serve(settings, os.environ)
+    else:
+        from zdistcc.worker.main import run
+
+        run(settings, os.environ, _say_ready)
 
 
 def _say_ready(daemon: Daemon) -> None:
@@ -101,16 +139,21 @@ def _say_ready(daemon: Daemon) -> None:
     )
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _texts(**numbers: int | None) -> dict[str, str | None]:
+    return {name: None if number is None else str(number) for name, number in numbers.items()}
 
 
 def build() -> typer.Typer:
     """Return the command line."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True)(command)
+    app = typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback(cls=Group, invoke_without_command=True)(command)
     for function in (service.install, service.uninstall, service.status):
-        app.command()(function)
+        app.command(cls=Command)(function)
     return app
 
 

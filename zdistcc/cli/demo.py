@@ -55,7 +55,8 @@ class Farm:
         """Return what ``zdistcc COMMAND --json`` says."""
         ended = subprocess.run([self.launcher, command, "--json"], env=self.env, capture_output=True, check=False)
         if ended.returncode:
-            raise UserError(f"zdistcc {command} failed: {ended.stderr.decode(errors='replace').strip()}")
+            said = ended.stderr.decode(errors="replace").strip()
+            raise UserError(f"zdistcc {command} failed in the demonstration: {said}; see zdistcc doctor")
         answer: dict[str, Any] = json.loads(ended.stdout)
         return answer
 
@@ -134,7 +135,7 @@ def _port(worker: subprocess.Popen[bytes], log: Path) -> int:
             if " on port " in line:
                 return int(line.partition(" on port ")[2].partition(":")[0])
         time.sleep(0.05)
-    raise UserError(f"a worker did not start:\n{log.read_text(errors='replace')}")
+    raise UserError(f"a worker did not start; see what it says, correct that:\n{log.read_text(errors='replace')}")
 
 
 def _wait_for_workers(farm: Farm) -> str:
@@ -145,7 +146,7 @@ def _wait_for_workers(farm: Farm) -> str:
     subprocess.run([farm.launcher, "stop"], env=farm.env, capture_output=True, check=False)
     if _found(farm, FOUND_TIMEOUT_S):
         return "by ZDISTCC_PEERS, because multicast does not pass on the loopback interface"
-    raise UserError(f"the workers were not found: {json.dumps(farm.ask('hosts'))}")
+    raise UserError(f"the workers were not found; zdistcc doctor says why: {json.dumps(farm.ask('hosts'))}")
 
 
 def _found(farm: Farm, seconds: float) -> bool:

@@ -154,7 +154,8 @@ def _own_worker(settings: Config, rows: list[Mapping[str, Any]]) -> Iterator[Fin
 
 
 async def _knock_at(row: Mapping[str, Any]) -> list[Reach]:
-    return list(await asyncio.gather(*(knock(address, row["port"]) for address in row["addresses"])))
+    addresses = [] if row.get("reach") == "ssh" else row["addresses"]
+    return list(await asyncio.gather(*(knock(address, row["port"]) for address in addresses)))
 
 
 async def _sweep(

@@ -32,7 +32,7 @@ def command(
     name = os.fsencode(words[0])
     compiler = os.path.abspath(name) if b"/" in name else find_real(name, env)
     if compiler is None or not os.access(compiler, os.X_OK):
-        raise UserError(f"{words[0]}: no such compiler on PATH")
+        raise UserError(f"{words[0]}: no such compiler on PATH; install it, or write its path")
     launch = {
         "cwd": _text(os.fsencode(os.getcwd())),
         "compiler": _text(compiler),

@@ -64,4 +64,4 @@ def write(place: str, text: str) -> None:
     try:
         Path(place).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{place} is not written: {error.strerror}") from error
+        raise UserError(f"{place} cannot be written: {error.strerror}; name another file") from error

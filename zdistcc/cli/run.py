@@ -90,7 +90,7 @@ def _run_instead(argv: list[str]) -> NoReturn:
     try:
         os.execvp(argv[0], argv)
     except OSError as error:
-        raise UserError(f"{argv[0]} cannot be run: {error.strerror}") from error
+        raise UserError(f"{argv[0]} cannot be run: {error.strerror}; install it, or write its path") from error
 
 
 def _first_look(settings: Config, *, settle: bool) -> int | None:

@@ -99,10 +99,10 @@ def _run(command: tuple[str, ...]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"{' '.join(command)} failed: {error}") from error
+        raise UserError(f"{' '.join(command)} failed: {error}; try it by hand, then again") from error
     if done.returncode != 0:
         said = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
-        raise UserError(f"{' '.join(command)} failed: {said}")
+        raise UserError(f"{' '.join(command)} failed: {said}; correct that, then try again")
 
 
 def _mind_who_may_read(path: str, system: bool) -> None:
@@ -144,7 +144,9 @@ def install(
         where.file.parent.mkdir(parents=True, exist_ok=True)
         where.file.write_text(where.content(command))
     except OSError as error:
-        raise UserError(f"{where.file} cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{where.file} cannot be written: {error.strerror}; choose --user or --system, or see --print"
+        ) from error
     if where.manager == "launchd":
         subprocess.run(where.unload[0], capture_output=True)  # an older one; there may be none
     for step in where.load:
@@ -158,7 +160,7 @@ def uninstall(user: _User = False, system: _System = False) -> None:
     """Stop zdistccd and have it started no more; its store stays."""
     where = place(user, system)
     if not where.file.exists():
-        raise UserError(f"{where.file} is not there: nothing was installed that way")
+        raise UserError(f"{where.file} is not there: nothing was installed that way; try --user or --system")
     try:
         for step in where.unload:
             _run(step)

@@ -85,7 +85,7 @@ def supervise(
             # Descriptors of ours are closed at exec by themselves; those that the user passes are to get through.
             child = subprocess.Popen(argv, env=env, close_fds=False)
         except OSError as error:
-            raise UserError(f"{argv[0]} cannot be run: {error.strerror}") from error
+            raise UserError(f"{argv[0]} cannot be run: {error.strerror}; install it, or write its path") from error
         relay.attach(child)
         selector.register(woken, selectors.EVENT_READ)
         while child.poll() is None:

@@ -89,7 +89,7 @@ def _named(word: str, here: Sequence[Interface]) -> Interface:
         if word == interface.name or word.partition("%")[0] in interface.addresses:
             return interface
     names = ", ".join(interface.name for interface in here) or "none"
-    raise UserError(f"there is no network interface {word}; this machine has: {names}")
+    raise UserError(f"there is no network interface {word}; name one that this machine has: {names}")
 
 
 def networks(interface: Interface) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:

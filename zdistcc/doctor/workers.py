@@ -110,6 +110,11 @@ def _well(row: Mapping[str, Any], reaches: Sequence[Reach], trial: Trial | None)
 
 def _unreached(row: Mapping[str, Any], reaches: Sequence[Reach]) -> Finding:
     name, port = row["name"], row["port"]
+    if row.get("reach") == "ssh":
+        said, _, remedy = (row["reason"] or "no answer yet").partition("; ")
+        return bad(
+            CHECK, f"not reached through ssh: {said}", remedy or "try by hand: ssh HOST zdistccd --version", name
+        )
     knocks = {reach.knock for reach in reaches}
     where = ", ".join(map(str, reaches)) or "no address is known"
     reason = row["reason"] or ""
@@ -145,7 +150,7 @@ def _unlike(row: Mapping[str, Any], ours: Mapping[str, Any] | None) -> Finding:
 def _further(row: Mapping[str, Any], reaches: Sequence[Reach], version: str) -> Iterator[Finding]:
     name = row["name"]
     ways = set(row["ways"])
-    if row["address"] and not ways & {"announced", "listed"}:
+    if row["address"] and row.get("reach") != "ssh" and not ways & {"announced", "listed"}:
         yield bad(
             CHECK,
             f"its announcements do not arrive here (it is known because it was {', '.join(sorted(ways))})",

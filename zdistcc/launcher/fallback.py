@@ -39,13 +39,14 @@ RECURSION_MAX = 10
 SUN_PATH_BYTES = 108 if sys.platform.startswith("linux") else 104
 
 GUARD = b"_ZDISTCC_SAFEGUARD"
+COMPLETING = b"_ZDISTCC_COMPLETE"  # a shell asks what the word at the cursor may be
 
 EXIT_GENERAL, EXIT_CONNECT, EXIT_IO, EXIT_NO_COMPILER, EXIT_RECURSION = 100, 103, 107, 110, 111
 FLAG_TERMINAL, FLAG_IMPLICIT, FLAG_MASQUERADE, FLAG_PYTHON = 1, 2, 4, 8
 REPLY_WAIT, REPLY_RUN, REPLY_DONE, REPLY_FAIL = 0, 1, 2, 3
 
 CLI_COMMANDS = tuple(
-    b"status hosts stats report trace explain stop demo doctor masquerade make ninja cmake run env".split()
+    b"status hosts stats report trace explain stop log demo doctor masquerade make ninja cmake run env".split()
 )
 CLI_OPTIONS = (
     b"--help",
@@ -61,15 +62,29 @@ SOURCE_SUFFIXES = (b".c .cc .cpp .cxx .C .m .mm .i .ii .S .s .o .a .so").split()
 
 MYSELF = os.fsencode(os.path.realpath(sys.argv[0]))
 ENVIRON = dict(os.environb)
+PASSED_OVER: "list[bytes]" = []  # launchers that the compiler's name leads to first
 
 
 class Silence(Exception):
     """The agent did not answer, or not as the grammar says; the text is for ``ZDISTCC_FALLBACK=0``."""
 
 
+def find_messages() -> int:
+    text = ENVIRON.get(b"UNCACHED_ERR_FD", b"")
+    number = int(text) if text.isdigit() and len(text) < 6 else 2
+    try:
+        os.fstat(number)
+    except OSError:
+        return 2
+    return max(number, 2)
+
+
+MESSAGES = find_messages()
+
+
 def die(code: int, message: bytes) -> None:
     try:
-        os.write(2, b"zdistcc: " + message + b"\n")
+        os.write(MESSAGES, b"zdistcc: " + message + b"\n")
     finally:
         os._exit(code)
 
@@ -106,8 +121,10 @@ def path_behind(path: "list[bytes]", directory: bytes) -> "list[bytes] | None":
 def search(name: bytes, path: "list[bytes]") -> bytes:
     for entry in path:
         candidate = (entry or b".") + b"/" + name
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK) and not is_a_launcher(candidate):
-            return candidate
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            if not is_a_launcher(candidate):
+                return candidate
+            PASSED_OVER.append(candidate)
     return b""
 
 
@@ -136,7 +153,11 @@ def find_compiler(name: bytes, flags: int) -> bytes:
                 die(EXIT_NO_COMPILER, name + b": is a directory, not a compiler")
             if not os.access(name, os.X_OK):
                 die(EXIT_NO_COMPILER, name + b": " + os.strerror(errno.EACCES).encode())
-            found = search_past_myself(base, flags) if is_a_launcher(name) else name
+            if is_a_launcher(name):
+                PASSED_OVER.append(name)
+                found = search_past_myself(base, flags)
+            else:
+                found = name
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 die(EXIT_NO_COMPILER, name + b": " + reason(error))
@@ -165,7 +186,7 @@ def understand(argv: "list[bytes]") -> "tuple[list[bytes], int] | None":
     base = os.path.basename(argv[0])
     if base not in OWN_NAMES:
         return [base, *argv[1:]], FLAG_MASQUERADE
-    if len(argv) < 2 or argv[1] in CLI_COMMANDS or argv[1] in CLI_OPTIONS:
+    if len(argv) < 2 or COMPLETING in ENVIRON or argv[1] in CLI_COMMANDS or argv[1] in CLI_OPTIONS:
         return None
     if argv[1].startswith(b"-") or looks_like_source(argv[1]):
         return [b"cc", *argv[1:]], FLAG_IMPLICIT
@@ -275,6 +296,8 @@ def is_private(directory: bytes) -> bool:
 
 
 def become_agent(place: bytes, ready: int) -> None:
+    global MESSAGES
+    MESSAGES = 2
     program = os.path.dirname(MYSELF) + b"/zdistcc-agent"
     nothing = fcntl.fcntl(os.open("/dev/null", os.O_RDWR), fcntl.F_DUPFD, 10)
     how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -480,7 +503,7 @@ def obey(link: "_socket.socket") -> None:
     text = receive(link, out + err)
     restore_signals()
     failed = show(1, text[:out])
-    show(2, text[out:])
+    show(MESSAGES if kind == REPLY_FAIL else 2, text[out:])
     if kind == REPLY_FAIL:
         os._exit(status)
     if failed and status == 0:
@@ -529,7 +552,8 @@ def main() -> None:
         return
     command, flags = understood
     path = find_compiler(command[0], flags)
-    if flags & FLAG_MASQUERADE:
+    # GCC looks for its own programs beside what its name leads to on PATH: that must not be us.
+    if flags & FLAG_MASQUERADE or PASSED_OVER:
         command[0] = path
     if (
         ENVIRON.get(b"ZDISTCC_DISABLE", b"0") in (b"", b"0")

@@ -71,6 +71,7 @@
 #define RECURSION_MAX 10       /* wrappers that call each other through us */
 
 #define GUARD "_ZDISTCC_SAFEGUARD"
+#define COMPLETING "_ZDISTCC_COMPLETE" /* a shell asks what the word at the cursor may be */
 
 enum { EXIT_GENERAL = 100, EXIT_CONNECT = 103, EXIT_IO = 107, EXIT_NO_COMPILER = 110, EXIT_RECURSION = 111 };
 enum { FLAG_TERMINAL = 1, FLAG_IMPLICIT = 2, FLAG_MASQUERADE = 4 };
@@ -78,8 +79,9 @@ enum { REPLY_WAIT = 0, REPLY_RUN = 1, REPLY_DONE = 2, REPLY_FAIL = 3 };
 enum { HEADER_BYTES = 32, REPLY_BYTES = 20 };
 
 /* The commands of zdistcc.cli.app; a test compares them. */
-static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "demo",
-                                           "doctor", "masquerade", "make", "ninja", "cmake", "run", "env", NULL};
+static const char *const cli_commands[] = {"status", "hosts", "stats", "report", "trace", "explain", "stop", "log",
+                                           "demo", "doctor", "masquerade", "make", "ninja", "cmake", "run", "env",
+                                           NULL};
 static const char *const cli_options[] = {"--help", "-h", "-j", "--show-hosts", "--version",
                                           "--install-completion", "--show-completion", NULL};
 /* Under any other name we are the compiler of that name. "distcc" is for what was written for it. */
@@ -99,6 +101,7 @@ struct call {
     char path[PATH_MAX]; /* of the real compiler, to exec */
     char **argv;
     uint32_t flags;
+    int passed_over; /* the name leads to a launcher first */
 };
 
 struct places {
@@ -108,6 +111,19 @@ struct places {
 };
 
 static struct myself self;
+
+/* Where our own messages go: ccache has a descriptor for what is not the compiler's, and not to be kept. */
+static int messages = STDERR_FILENO;
+
+/* Before anything is opened, so that a number that was left in the environment can't be a descriptor of ours. */
+static void find_messages(void)
+{
+    const char *text = getenv("UNCACHED_ERR_FD");
+    char *end;
+    long number = text && *text ? strtol(text, &end, 10) : -1;
+    if (number > 2 && number < 65536 && !*end && fcntl((int)number, F_GETFD) >= 0)
+        messages = (int)number;
+}
 
 __attribute__((format(printf, 2, 3))) static _Noreturn void die(int code, const char *format, ...)
 {
@@ -120,7 +136,7 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void die(int code, const 
         length = (int)sizeof text - 1;
     /* One write, so that the lines of parallel compiles don't mix. */
     struct iovec parts[] = {{(void *)"zdistcc: ", 9}, {text, (size_t)length}, {(void *)"\n", 1}};
-    if (writev(STDERR_FILENO, parts, 3) < 0)
+    if (writev(messages, parts, 3) < 0)
         _exit(code);
     _exit(code);
 }
@@ -239,15 +255,17 @@ static const char *path_behind(const char *path, const char *directory)
 }
 
 /* The first executable called `name` on `path` that isn't a launcher of ours. */
-static int search(const char *name, const char *path, char *out, size_t size)
+static int search(struct call *call, const char *name, const char *path, char *out, size_t size)
 {
     for (const char *start = path; *path; start++) {
         size_t length = strcspn(start, ":");
         struct stat file;
         if (print_to(out, size, "%.*s/%s", length ? (int)length : 1, length ? start : ".", name) &&
-            stat(out, &file) == 0 && S_ISREG(file.st_mode) && access(out, X_OK) == 0 &&
-            !is_a_launcher(out, &file))
-            return 1;
+            stat(out, &file) == 0 && S_ISREG(file.st_mode) && access(out, X_OK) == 0) {
+            if (!is_a_launcher(out, &file))
+                return 1;
+            call->passed_over = 1;
+        }
         start += length;
         if (!*start)
             break;
@@ -265,7 +283,7 @@ static const char *guarded_compiler(void)
 
 /* In masquerade the search begins behind the directory we were found in, because what is before it has
  * had its turn (ccache); and behind a wrapper that we ran and that came back to us. */
-static int search_past_myself(const struct call *call, const char *name, char *out, size_t size)
+static int search_past_myself(struct call *call, const char *name, char *out, size_t size)
 {
     const char *path = getenv("PATH");
     if (!path)
@@ -274,13 +292,13 @@ static int search_past_myself(const struct call *call, const char *name, char *o
         const char *passed = guarded_compiler(), *rest;
         char directory[PATH_MAX];
         if (strcmp(base_name(passed), name) == 0 && directory_of(passed, directory, sizeof directory) &&
-            (rest = path_behind(path, directory)) && search(name, rest, out, size))
+            (rest = path_behind(path, directory)) && search(call, name, rest, out, size))
             return 1;
         rest = path_behind(path, self.called_from);
-        if (rest && search(name, rest, out, size))
+        if (rest && search(call, name, rest, out, size))
             return 1;
     }
-    return search(name, path, out, size);
+    return search(call, name, path, out, size);
 }
 
 static void find_compiler(struct call *call)
@@ -299,8 +317,10 @@ static void find_compiler(struct call *call)
         if (there && !is_a_launcher(name, &file)) {
             if (!print_to(found, sizeof found, "%s", name))
                 die(EXIT_NO_COMPILER, "%s: %s", name, strerror(ENAMETOOLONG));
-        } else if (!there || !search_past_myself(call, base_name(name), found, sizeof found)) {
-            found[0] = '\0';
+        } else {
+            call->passed_over = 1;
+            if (!there || !search_past_myself(call, base_name(name), found, sizeof found))
+                found[0] = '\0';
         }
     } else if (!name[0] || !search_past_myself(call, base_name(name), found, sizeof found)) {
         found[0] = '\0';
@@ -314,7 +334,8 @@ static void find_compiler(struct call *call)
         memcpy(call->path, found, sizeof found);
     else if (!print_to(call->path, sizeof call->path, "%s/%s", directory, found))
         die(EXIT_NO_COMPILER, "%s: %s", name, strerror(ENAMETOOLONG));
-    if (call->flags & FLAG_MASQUERADE)
+    /* GCC looks for its own programs beside what its name leads to on PATH: that must not be us. */
+    if (call->flags & FLAG_MASQUERADE || call->passed_over)
         call->argv[0] = call->path;
 }
 
@@ -333,7 +354,7 @@ static int understand(int argc, char **argv, struct call *call)
         call->flags = FLAG_MASQUERADE;
         return 1;
     }
-    if (argc < 2 || is_one_of(argv[1], cli_commands) || is_one_of(argv[1], cli_options))
+    if (argc < 2 || getenv(COMPLETING) || is_one_of(argv[1], cli_commands) || is_one_of(argv[1], cli_options))
         return 0;
     if (argv[1][0] == '-' || looks_like_source(argv[1])) {
         argv[0] = (char *)"cc";
@@ -482,6 +503,7 @@ static _Noreturn void become_agent(const struct places *at, int ready)
         log = nothing;
     if (dup2(nothing, 0) < 0 || dup2(nothing, 1) < 0 || dup2(log >= 0 ? log : nothing, 2) < 0 || dup2(ready, 3) < 0)
         _exit(127);
+    messages = STDERR_FILENO;
     close_from(4);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
@@ -780,7 +802,7 @@ static int obey(int fd)
         return 0;
     }
     int why = print(STDOUT_FILENO, text, out) ? 0 : errno;
-    print(STDERR_FILENO, text + out, err);
+    print(kind == REPLY_FAIL ? messages : STDERR_FILENO, text + out, err);
     if (kind == REPLY_FAIL)
         _exit(status);
     if (why && status == 0)
@@ -828,6 +850,7 @@ int main(int argc, char **argv)
     struct call call = {.flags = 0};
     if (argc < 1)
         die(EXIT_GENERAL, "called without a name");
+    find_messages();
     find_myself(argv[0]);
     if (argc > 1 && is_one_of(base_name(argv[0]), own_names)) {
         if (strcmp(argv[1], "--zdistcc-launcher") == 0)

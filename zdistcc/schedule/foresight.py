@@ -36,6 +36,8 @@ KEEP_GAIN: Final = 0.1
 """By which share of its time at once a job must be done sooner to be kept for a busy worker: foresight is imprecise."""
 IMPATIENCE: Final = 0.25
 """And by which share of the time that it has waited: else others overtake it again and again."""
+MUCH_QUICKER: Final = 2.0
+"""How many times quicker this machine must be than a worker that has room, to keep a job from it."""
 HERE_GAIN: Final = 0.25
 """By which share of its time a job must be done sooner here: links and the build tool need this machine."""
 HOME_GAIN: Final = 0.1
@@ -204,15 +206,18 @@ class Foresight:
     def quicker_here(self, job: Job, best: Choice | None, candidates: list[WorkerId], now: float) -> bool:
         """Return whether this machine, beyond its reserve, would have done ``job`` well before any worker.
 
-        Only when no worker has room, whoever has filled it: what can be sent away at once is.
+        What can be sent away at once is, unless this machine is known to be much quicker than whoever has room.
         """
-        if best is None or not best.member.full or not self.is_room_here(now):
+        if best is None or not self.is_room_here(now) or job.work_s > LARGEST_HERE * self._estimates.average_s:
             return False
-        if not all(self._fleet.members[worker].full for worker in candidates):
+        end = self.end_here(job, now)
+        if end >= best.key[0][0]:
             return False
-        if job.work_s > LARGEST_HERE * self._estimates.average_s:
+        roomy = [member for worker in candidates if not (member := self._fleet.members[worker]).full]
+        if roomy and not self._estimates.measured(HERE):
             return False
-        return self.end_here(job, now) < best.key[0][0]
+        soon = now + MUCH_QUICKER * (end - now)
+        return all(self.prospect(job, member, now).end > soon for member in roomy)
 
     def is_room_here(self, now: float) -> bool:
         """Return whether a slot of this machine is to spare."""

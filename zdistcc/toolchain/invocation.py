@@ -114,8 +114,12 @@ def scan(
     env: Mapping[bytes, bytes],
     read_file: responses.ReadFile,
     allow_side_outputs: AbstractSet[Side] = NOTHING,
+    allow_probes: bool = False,
 ) -> Invocation | Undistributable:
-    """Read a command (without its first word).  Raises nothing of its own."""
+    """Read a command (without its first word).  Raises nothing of its own.
+
+    ``allow_probes``: do not keep a compile here because its names are those of a configure probe.
+    """
     table = table_of(family)
     if table is None:
         return Undistributable(Reason.UNSUPPORTED_COMPILER, str(family).encode())
@@ -124,7 +128,7 @@ def scan(
         return words
     args, trouble = split(words, table)
     seen = _Seen(args, family, driver)
-    refusal = seen.not_a_compile() or trouble or seen.input_refusal() or seen.refusal(allow_side_outputs)
+    refusal = seen.not_a_compile() or trouble or seen.input_refusal() or seen.refusal(allow_side_outputs, allow_probes)
     if refusal is not None:
         return refusal
     variable = environment.harmful(env, family)
@@ -191,7 +195,7 @@ class _Seen:
             return Undistributable(Reason.NOT_A_COMPILE, source)
         return None
 
-    def refusal(self, allowed: AbstractSet[Side]) -> Undistributable | None:
+    def refusal(self, allowed: AbstractSet[Side], probes: bool) -> Undistributable | None:
         source = self.inputs[0][0]
         outputs = self.effects.get(Effect.OUTPUT, [])
         if len(outputs) > 1:
@@ -201,7 +205,7 @@ class _Seen:
             return Undistributable(Reason.STDOUT_OUTPUT, output)
         if not _plain(output) or output == source:
             return Undistributable(Reason.SPECIAL_OUTPUT, output)
-        for path in (source, output):
+        for path in () if probes else (source, output):
             if _PROBE_NAME.fullmatch(path[path.rfind(b"/") + 1 :]) or _PROBE_DIRECTORY.search(path):
                 return Undistributable(Reason.CONFIGURE_PROBE, path)
         for arg in self.effects.get(Effect.SIDE, ()):

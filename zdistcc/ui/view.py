@@ -300,7 +300,7 @@ def _build(feed: Feed, picture: Picture, frame: Frame) -> list[Line]:
         _rate(speeds, word, rates, text, frame)
     ahead = frame.row().add("parallelism ", DIM).add(room, BOLD)
     if build is None:
-        hint = frame.row().add("No build yet.  Try:  ", DIM).add('make -j16 CC="zdistcc gcc" CXX="zdistcc g++"')
+        hint = frame.row().add("No build yet.  Try:  ", DIM).add("zdistcc make")
         return [hint.line(), ahead.line()]
     dot = frame.glyphs.dot
     done = build["done"]

@@ -44,7 +44,8 @@ def _library() -> ModuleType | None:
         import lzallright
     except ImportError:
         return None
-    return lzallright
+    library: ModuleType = lzallright
+    return library
 
 
 def pack(data: bytes) -> bytes:

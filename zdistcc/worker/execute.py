@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from zdistcc import children
 from zdistcc.children import Ended, Limits
@@ -75,6 +75,12 @@ class Escaped(InfraError):
     """A path of the job leads out of the tree."""
 
 
+class Rooted(Protocol):
+    """Something that has taken the place of a client's ``/``."""
+
+    root: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
     """What came of an order: how the compiler ended, and its outputs by kind (when it succeeded)."""
@@ -110,7 +116,7 @@ def tree_command(order: TreeOrder, driver: bytes, root: bytes, scratch: bytes) -
     return [
         driver,
         *_driver_mode(order),
-        *([b"--sysroot=" + root] if gcc else []),
+        *([b"--sysroot=" + root] if gcc and not order.own_system else []),
         # for what GCC reads outside the tree, its own headers; the first to be compared with comes last
         *(word.word for word in order.args if gcc and isinstance(word, PathWord) and word.before.endswith(_MAP)),
         b"-ffile-prefix-map=" + root + b"=",

@@ -25,6 +25,7 @@ from zdistcc.discovery import interfaces as nics
 from zdistcc.discovery.advert import AdCompiler, WorkerAd, printable
 from zdistcc.discovery.advertise import Advertiser
 from zdistcc.discovery.browse import Browser
+from zdistcc.discovery.distcc_advert import DistccAd
 from zdistcc.discovery.mdns import NoMulticast, open_responder
 from zdistcc.errors import UserError
 from zdistcc.store.blobs import BlobStore
@@ -35,21 +36,27 @@ from zdistcc.toolchain.probecache import ProbeCache
 from zdistcc.wire import frames
 from zdistcc.wire.messages import PeerInfo
 from zdistcc.worker import access
+from zdistcc.worker.door import Doorman, bind
 from zdistcc.worker.execute import sweep
 from zdistcc.worker.machine import Machine, slept_s
-from zdistcc.worker.server import Doorman, Settings, Worker, bind
+from zdistcc.worker.postern import Door, claim
+from zdistcc.worker.server import Settings, Worker
 from zdistcc.worker.showing import Showing
 from zdistcc.worker.sleep import Unavailable, mind_sleep
 from zdistcc.worker.sources import Sources
+from zdistcc.worker.spelling import Spelling, spell
 
 COMPILERS_INTERVAL_S: Final = 20.0
 """How often the places where compilers are get a look (a listing and some stats)."""
 MACHINE_INTERVAL_S: Final = 1.0
 """How often the machine is looked at (some files of /proc and /sys, half a millisecond)."""
+LINGER_S: Final = 20.0
+"""How long a worker that --stdio began waits for the next client; agents look for a lost worker more often."""
 NAP_S: Final = 2.0
 BEDTIME_S: Final = 3.0
 """How long running jobs may go on when the machine is to sleep; logind waits 5 s, of which announcing takes some."""
 DEFAULT_PORT: Final = 3633
+DISTCC_PORT: Final = 3632
 USUAL_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 """Compilers are found there whatever PATH says, and need their assembler, which they look for on PATH."""
 _log = logging.getLogger("zdistcc.worker")
@@ -102,6 +109,7 @@ def settings_of(config: Config, env: Mapping[str, str]) -> Settings:
         allow=access.parse_networks(config.allow),
         deny=access.parse_networks(config.deny, "--deny"),
         machine=f"{platform.system()} {platform.machine()}",
+        distcc=config.distcc_port != 0,
         env={b"PATH": os.fsencode(f"{env.get('PATH', '')}:{USUAL_PATH}".lstrip(":"))},
         polite=config.polite,
         on_battery=config.on_battery,
@@ -129,11 +137,21 @@ def advertised(worker: Worker, watched: Watched, port: int) -> WorkerAd:
     )
 
 
-class Daemon:
-    """One running worker."""
+def gnu_host() -> str:
+    """Return this machine's triple as stock daemons announce it."""
+    system = platform.system().lower()
+    return f"{platform.machine()}-" + ("pc-linux-gnu" if system == "linux" else f"unknown-{system}")
 
-    def __init__(self, config: Config, env: Mapping[str, str]) -> None:
+
+class Daemon:
+    """One running worker.  ``private``: it has only that door, and leaves when it has been alone for a while."""
+
+    def __init__(
+        self, config: Config, env: Mapping[str, str], door: Door | None = None, *, private: bool = False
+    ) -> None:
         self.config = config
+        self._door = door
+        self._private = private
         settings = settings_of(config, env)
         self._blobs = BlobStore(settings.workspace.parent / "sources", config.store_size)
         sweep(settings.workspace)  # not before the store is ours
@@ -143,12 +161,15 @@ class Daemon:
         self._machine = Machine(niced=config.nice > 0)
         self._advertiser: Advertiser | None = None
         self._watched: Watched | None = None
+        self._spelling = Spelling(generic={}, compilers=())
         self._peers: dict[str, PeerInfo] = {}
         self._signals = 0
         self._leaving = asyncio.Event()
         self._replaced = asyncio.Event()
         self.worker.on_replaced = self._replaced.set
         self.port = 0
+        self.distcc_port = 0
+        """Where clients of stock distcc are served: the port that is theirs alone, or the same; 0 for nowhere."""
 
     async def run(self, ready: Callable[[Daemon], None], showing: Showing | None = None) -> None:
         """Serve until told to leave; ``ready`` is called once clients can connect."""
@@ -157,16 +178,16 @@ class Daemon:
             loop.add_signal_handler(number, self._signalled)
         chosen = nics.choose(self.config.interface)
         await self._look_for_compilers()
-        sockets = bind(self.config.port, self._hosts(chosen), any_port_will_do=self.config.port == DEFAULT_PORT)
-        self.port = sockets[0].getsockname()[1]
-        servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
+        servers = await self._listen(chosen)
         async with self._announced(chosen) as advertiser:
             self._advertiser = advertiser
             self.worker.notice(await asyncio.to_thread(self._machine.read))
             ready(self)
             if showing is not None:
                 showing.begin()
-            duties = (self._keep_compilers_fresh(), self._mind_machine(), self._mind_sleep())
+            duties = [self._keep_compilers_fresh(), self._mind_machine(), self._mind_sleep()]
+            if self._private:
+                duties.append(self._mind_company())
             tasks = [asyncio.ensure_future(duty) for duty in duties]
             await self._leaving.wait()
             if showing is not None:
@@ -183,6 +204,35 @@ class Daemon:
         await asyncio.sleep(0)
         self._blobs.close()
 
+    def _bind_for_distcc(self, chosen: tuple[nics.Interface, ...]) -> list[socket.socket]:
+        wanted = self.config.distcc_port
+        if not wanted or wanted == self.port:
+            self.distcc_port = wanted
+            return []
+        try:
+            sockets = bind(wanted, self._hosts(chosen), any_port_will_do=False, option="--distcc-port")
+        except UserError:
+            if wanted != DISTCC_PORT:
+                raise
+            _log.info("port %d is taken: clients of distcc are served on port %d only", wanted, self.port)
+            sockets = []
+        self.distcc_port = wanted if sockets else self.port
+        return sockets
+
+    async def _listen(self, chosen: tuple[nics.Interface, ...]) -> list[asyncio.Server]:
+        """Take connections on the port and at the private door, as far as there are these."""
+        loop = asyncio.get_running_loop()
+        servers = []
+        if not self._private:
+            sockets = bind(self.config.port, self._hosts(chosen), any_port_will_do=self.config.port == DEFAULT_PORT)
+            self.port = sockets[0].getsockname()[1]
+            sockets += self._bind_for_distcc(chosen)
+            servers = [await loop.create_server(lambda: Doorman(self.worker), sock=sock) for sock in sockets]
+        if self._door is not None:
+            listener = self._door.listener
+            servers.append(await loop.create_unix_server(lambda: Doorman(self.worker, private=True), sock=listener))
+        return servers
+
     def _hosts(self, chosen: tuple[nics.Interface, ...]) -> list[str]:
         if not self.config.interface:
             return []
@@ -197,7 +247,7 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _announced(self, chosen: tuple[nics.Interface, ...]):  # type: ignore[no-untyped-def]
         """Announce and browse while the body runs; yields the advertiser, or ``None`` where there is no mDNS."""
-        if not self.config.discovery:
+        if not self.config.discovery or self._private:
             yield None
             return
         try:
@@ -207,7 +257,7 @@ class Daemon:
             yield None
             return
         browser = Browser(responder, self._peer_seen, self._peer_gone)
-        advertiser = Advertiser(responder, chosen)
+        advertiser = Advertiser(responder, chosen, self._for_distcc)
         try:
             assert self._watched is not None
             await advertiser.announce(advertised(self.worker, self._watched, self.port))
@@ -217,6 +267,21 @@ class Daemon:
             await browser.stop()
             await advertiser.goodbye()
             await responder.async_close()
+
+    def _for_distcc(self) -> DistccAd | None:
+        """Return what clients of stock distcc are told, if they are served."""
+        settings = self.worker.settings
+        if not self.distcc_port:
+            return None
+        return DistccAd(
+            id=settings.id,
+            name=settings.name,
+            cpus=os.cpu_count() or 1,
+            slots=settings.slots,
+            gnuhost=gnu_host(),
+            compilers=self._spelling.compilers,
+            port=self.distcc_port,
+        )
 
     def _peer_seen(self, ad: WorkerAd) -> None:
         if ad.id != self.worker.settings.id:
@@ -237,9 +302,10 @@ class Daemon:
         self._watched = await asyncio.to_thread(refresh, before, search_path(self._env), self._env, self._probes)
         if self._watched is before:
             return False
-        await asyncio.to_thread(self._probes.save)
         compilers = self._watched.inventory.compilers
-        self.worker.set_compilers(compilers)
+        self._spelling = await asyncio.to_thread(spell, compilers, self._env, self._probes)
+        await asyncio.to_thread(self._probes.save)
+        self.worker.set_compilers(compilers, self._spelling.generic)
         for compiler in compilers:
             _log.info("offers %s %s build=%s driver=%s", compiler.id, compiler.id.target, compiler.id.build_id[:8],
                       os.fsdecode(compiler.driver))  # fmt: skip
@@ -277,6 +343,17 @@ class Daemon:
                     await self._announce()
             except Exception:
                 _log.exception("a bug: the machine could not be looked at; the slots stay as they were")
+
+    async def _mind_company(self) -> None:
+        """Leave when there has been no client for a while."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while loop.time() - last < LINGER_S:
+            await asyncio.sleep(MACHINE_INTERVAL_S)
+            if self.worker.sessions:
+                last = loop.time()
+        _log.info("no client for %g s", LINGER_S)
+        self._leaving.set()
 
     async def _mind_sleep(self) -> None:
         """Where logind tells of sleep, give the jobs back before."""
@@ -323,8 +400,16 @@ class Daemon:
         draining.cancel()
 
 
-def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
-    """Run a worker until it is told to leave; :class:`UserError` when it cannot start."""
+def run(
+    config: Config,
+    env: Mapping[str, str],
+    ready: Callable[[Daemon], None] = lambda daemon: None,
+    own: Door | None = None,
+) -> None:
+    """Run a worker until it is told to leave; :class:`UserError` when it cannot start.
+
+    ``own``: the door for which it was begun, and its only one.
+    """
     line = logs.begin(config.log, env)
     raise_descriptor_limit()
     with contextlib.suppress(ImportError):
@@ -332,12 +417,18 @@ def run(config: Config, env: Mapping[str, str], ready: Callable[[Daemon], None] 
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
+    door = own or claim(env)
+
     async def main() -> None:
-        daemon = Daemon(config, env)
+        daemon = Daemon(config, env, door, private=own is not None)
         showing = Showing(daemon.worker, line, env)
         try:
             await daemon.run(ready, showing)
         finally:
             showing.close()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        if door is not None:
+            door.close()

@@ -1,7 +1,6 @@
-"""The worker as a whole: listens, lets clients in, owns the slots, tells everybody how busy it is, drains.
+"""The worker as a whole: lets clients in, owns the slots, tells everybody how busy it is, drains.
 
-The port is open to more than one protocol: a :class:`Doorman` reads the first four bytes of each connection
-and hands it to the row of ``PROTOCOLS`` that they name.
+Connections come through ``door``, which knows what they speak.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +18,25 @@ from typing import Final, cast
 
 from zdistcc import __version__
 from zdistcc.children import Limits
-from zdistcc.errors import InfraError, UserError
+from zdistcc.errors import InfraError
 from zdistcc.net.drive import RESTING, Link
-from zdistcc.store.tree import Tree
 from zdistcc.toolchain.identity import CompilerId, Offer
 from zdistcc.toolchain.probe import Probed
 from zdistcc.toolchain.probecache import stamp
-from zdistcc.wire import frames
 from zdistcc.wire.connection import ChunkReceived, Connection, Role
 from zdistcc.wire.messages import CompilerInfo, Compilers, Denied, Goodbye, Greeting, Load, Message, PeerInfo, Peers
 from zdistcc.worker import access
 from zdistcc.worker.admission import QUEUE_LEAST, QUEUE_PER_SLOT, Admission, JobKey
 from zdistcc.worker.bulletin import Bulletin, full
-from zdistcc.worker.execute import Made, OutOfMemory, Replaced, execute_text, execute_tree
+from zdistcc.worker.execute import Made, OutOfMemory, Replaced, Rooted, execute_text, execute_tree
 from zdistcc.worker.manners import Manners, Reading
+from zdistcc.worker.names import Known, Spellings
 from zdistcc.worker.reports import Reports
 from zdistcc.worker.session import NoSlot, Session
 from zdistcc.worker.sources import EntrySet, Sources
+from zdistcc.worker.stock import Closer, Desk, Visit
 from zdistcc.worker.vet import Order, TreeOrder
 
-FIRST_BYTES_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a draining worker waits for its clients to read the last results."""
 MAX_COMPILERS: Final = 256
@@ -46,6 +44,8 @@ MAX_COMPILERS: Final = 256
 MAX_CLIENTS: Final = 512
 FEATURES: Final = ("headers",)
 """What this worker can do beyond the first protocol: compile shipped sources."""
+NO_ADDRESS: Final = ("ssh",)
+"""Where somebody is who comes by the private door: no network holds it, none denies it."""
 _log = logging.getLogger("zdistcc.worker")
 
 
@@ -62,6 +62,7 @@ class Settings:
     deny: tuple[access.Network, ...]
     machine: str
     env: Mapping[bytes, bytes]
+    distcc: bool = True
     polite: bool = False
     on_battery: bool = False
 
@@ -88,7 +89,9 @@ class Worker:
         self.manners = Manners(slots=settings.slots, polite=settings.polite, on_battery=settings.on_battery)
         self.sessions: set[Session] = set()
         self.jobs_done = 0
+        self.desk = Desk(self, settings.workspace, self._driver)
         self._compilers: tuple[Probed, ...] = ()
+        self._generic: Mapping[str, CompilerId] = {}
         self._stamps: dict[bytes, object] = {}
         self.on_replaced: Callable[[], None] = lambda: None
         self._peers: dict[str, PeerInfo] = {}
@@ -125,7 +128,12 @@ class Worker:
         """Return the compilers there are now."""
         return [compiler.offer for compiler in self._compilers]
 
-    def admit(self, job: JobKey, session: Session) -> str | None:
+    def spellings(self) -> Spellings:
+        """Return what clients of distcc may call the compilers."""
+        known = [Known(offer=it.offer, name=os.fsdecode(os.path.basename(it.driver))) for it in self._compilers]
+        return Spellings(compilers=known, generic=self._generic)
+
+    def admit(self, job: JobKey, session: Session | Visit) -> str | None:
         """Return ``None`` when the job may stay, else why not."""
         if self.admission.draining:
             return "draining"
@@ -151,7 +159,7 @@ class Worker:
         return await self._run(job, started, execute)
 
     async def run_tree(
-        self, job: JobKey, order: TreeOrder, tree: Tree, files: EntrySet, started: Callable[[], None]
+        self, job: JobKey, order: TreeOrder, tree: Rooted, files: EntrySet, started: Callable[[], None]
     ) -> Made:
         """Wait for a slot, then compile a source in its tree."""
         driver, settings = self._driver(order.offer), self.settings
@@ -218,6 +226,7 @@ class Worker:
     def leave(self, job: JobKey) -> None:
         """The job is over; whoever is next starts."""
         self._start(self.admission.leave(job, asyncio.get_running_loop().time()))
+        self.desk.room_made()
         if not self.admission.counts.running and not self.admission.counts.queued:
             self._idle.set()
 
@@ -235,12 +244,13 @@ class Worker:
 
     # --- what everybody is told -----------------------------------------------------------------
 
-    def set_compilers(self, compilers: Sequence[Probed]) -> None:
-        """Replace the list of compilers and tell the clients.
+    def set_compilers(self, compilers: Sequence[Probed], generic: Mapping[str, CompilerId] | None = None) -> None:
+        """Replace the list of compilers, and what ``names.GENERIC`` are here, and tell the clients.
 
         When one is another program under the same id, connections end: what clients have proved of the old one, and
         jobs that they sent before they can know of the new one, must not be taken for it.
         """
+        self._generic = generic or {}
         before = self._programs()
         self._compilers = tuple(compilers)[:MAX_COMPILERS]
         self._stamps = {compiler.driver: stamp(compiler.driver) for compiler in self._compilers}
@@ -280,6 +290,10 @@ class Worker:
             _log.info("offers %d of %d slots: %s", standing.slots, self.settings.slots, why)
         self._start(self.admission.resize(standing.slots, asyncio.get_running_loop().time()))
         self._send_away()
+        if standing.slots:
+            self.desk.room_made()
+        else:
+            self.desk.turn_away()
 
     def _load_changed(self) -> None:
         self._reports.changed(session.number for session in self.sessions)
@@ -315,18 +329,21 @@ class Worker:
         """Take no new jobs; return when the running ones have ended and their results are on their way."""
         self.admission.draining = True
         self._tell_load(list(self.sessions))
+        self.desk.turn_away()
         await self._idle.wait()
         for session in list(self.sessions):
             session.say(Goodbye(why="the worker stops"))
             if session.link is not None:
                 session.link.close()
-        if self.sessions:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self.desk.emptied()
+                if self.sessions:
                     await self._alone.wait()
 
     def stop(self) -> None:
         """Drop every client; their compilers are killed."""
+        self.desk.stop()
         if self._load_timer is not None:
             self._load_timer.cancel()
             self._load_timer = None
@@ -357,6 +374,14 @@ class Worker:
         self._alone.clear()
         link.watch(RESTING)
         return link
+
+    def open_stock(self, address: str, own_address: str) -> asyncio.Protocol:
+        """Return the protocol that serves a client of stock distcc."""
+        why = self._why_denied(address, own_address)
+        if why is not None or not self.settings.distcc:
+            _log.warning("client of distcc denied address=%s %s", address, why.sentence if why else "by distcc_port")
+            return Closer()
+        return self.desk.visit(address)
 
     def forget(self, session: Session) -> None:
         """A client has gone."""
@@ -402,84 +427,3 @@ class _Visit(Session):
         """Cancel the jobs, then leave the list."""
         super().on_lost(cause)
         cast(Worker, self.host).forget(self)
-
-
-PROTOCOLS: Final[dict[bytes, Callable[[Worker, str, str], asyncio.Protocol]]] = {frames.MAGIC: Worker.open_native}
-
-
-class Doorman(asyncio.Protocol):
-    """Reads enough of a connection to know which protocol it speaks, and hands it over."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._transport: asyncio.Transport | None = None
-        self._seen = b""
-        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT_S, self._give_up)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first bytes."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The visitor went without a word."""
-        self._timer.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over once four bytes are here."""
-        assert self._transport is not None
-        self._seen += data
-        if len(self._seen) < 4:
-            return
-        self._timer.cancel()
-        peer = self._transport.get_extra_info("peername")
-        row = PROTOCOLS.get(self._seen[:4])
-        if row is None or not peer:
-            _log.info("connection refused peer=%s began=%r", peer, self._seen[:4])
-            self._transport.abort()
-            return
-        own = self._transport.get_extra_info("sockname")
-        protocol = row(self._worker, str(peer[0]), str(own[0]))
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(self._seen)
-
-    def _give_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def bind(port: int, hosts: Sequence[str], *, any_port_will_do: bool) -> list[socket.socket]:
-    """Return listening sockets, one port for all ``hosts`` (numeric; empty: every address of both families)."""
-    wanted = list(hosts) or ["::", "0.0.0.0"]
-    try:
-        return _bind_all(port, wanted)
-    except OSError as error:
-        if port and any_port_will_do:
-            return _bind_all(0, wanted)
-        raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from error
-
-
-def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
-        for host in hosts:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-            )[0]
-            try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError:
-                continue  # a family that this kernel does not have
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(256)
-            sock.setblocking(False)
-            port = sock.getsockname()[1]
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets

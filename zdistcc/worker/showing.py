@@ -25,6 +25,8 @@ def summary(worker: Worker) -> str:
     clients: Counter[str] = Counter()
     for session in worker.sessions:
         clients[session.client] += session.jobs
+    for visit in worker.desk.visits:
+        clients[visit.client] += visit.jobs
     busy = [f"{name} {jobs}" for name, jobs in clients.most_common() if jobs]
     shown = [*busy[:MOST_CLIENTS], *([f"{len(busy) - MOST_CLIENTS} more"] if len(busy) > MOST_CLIENTS else [])]
     whom = f" for {', '.join(shown)}" if shown else ""

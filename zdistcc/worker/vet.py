@@ -76,6 +76,8 @@ class TreeOrder:
     dependencies: bool
     output: PathWord | None
     sides: tuple[tuple[str, PathWord], ...]
+    own_system: bool = False
+    """System headers are this machine's own, not the tree's (distcc's version 3)."""
 
 
 def examine_tree(job: TreeJob, offers: Sequence[Offer]) -> TreeOrder | Refuse:

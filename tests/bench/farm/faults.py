@@ -201,8 +201,6 @@ def site(yard: Yard, *, count: int, burn: bool = False, others: tuple[str, ...] 
     takes = {"sleep_us": 0, "burn_us": BURN_US} if burn else {"sleep_us": JOB_US}
     stubs = Stubs.make(yard.directory / "stubs", workload, **takes)
     env = {"ZDISTCC_POLICY": yard.policy}
-    if burn:  # the client's compiler is no stub, and would do the most of it
-        env["ZDISTCC_LOCAL_SLOTS"] = "1"
     farm = Farm(
         yard.directory, workers=WORKERS, started=0, slots=SLOTS, env=env, visible=[yard.replay.parent], others=others
     )
