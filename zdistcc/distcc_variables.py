@@ -39,7 +39,7 @@ VARIABLES: Final = (
     Variable(name="DISTCC_PRINCIPAL", why="GSSAPI is not supported."),
     Variable(name="DISTCC_SAVE_TEMPS", why="There are no temporary files; zdistcc explain shows both commands."),
     Variable(name="DISTCC_SKIP_LOCAL_RETRY", why="An error is shown as the local compiler prints it; see fallback."),
-    Variable(name="DISTCC_SSH", why="Host lists with user@host are not followed."),
+    Variable(name="DISTCC_SSH", key="ssh", why="The same."),
     Variable(name="DISTCC_TCP_CORK", why="Each request is handed over whole."),
     Variable(name="DISTCC_TCP_DEFER_ACCEPT", why="A worker keeps its connections."),
     Variable(name="DISTCCD_PATH", why="A worker looks for compilers in its PATH."),

@@ -244,7 +244,7 @@ def test_an_announced_host_is_tried_and_then_used(tmp_path: Path) -> None:
             assert parts.row()["compilers"][0]["version"] == "12"
             parts.want()
             host = await parts.trusted()
-            assert len(distccd.jobs) == 2 and {visit.version for visit in distccd.jobs} == {1}
+            assert len(distccd.jobs) == 2 and {visit.version for visit in distccd.jobs} <= {1, 2}
             assert distccd.jobs[0].args == (b"x86_64-linux-gnu-gcc", b"-O2", b"-c", b"x.i", b"-o", b"x.o")
             assert b"-g" in distccd.jobs[1].args
             view = parts.dispatch.snapshot().workers[0]

@@ -293,11 +293,23 @@ def test_stock_jobs_share_a_connection(farm: Farm, sshds: Sshds, command: str) -
     assert sshds.sessions("w2") == before + 1
 
 
+@pytest.mark.skipif(shutil.which("distccd") is None, reason="there is no distccd here (apt-get install distcc)")
 def test_a_machine_with_distccd_alone(farm: Farm, sshds: Sshds) -> None:
-    """It is seen what it is, not taken for a worker of ours."""
+    """It is a stock host, whose jobs share one connection."""
     name = f"root@{farm.lan['w1'].ipv4}"
-    compile_one(farm, tunnels(farm, sshds, "w1", ZDISTCC_PEERS=f"{name}:/usr/bin/distccd"))
-    assert reason(farm, name) == f"{name} has distccd and no zdistccd"
+    env = tunnels(farm, sshds, "w1", ZDISTCC_PEERS=f"{name}:/usr/bin/distccd")
+    compile_one(farm, env)
+    wait_until(lambda: farm.hosts().get(name, {}).get("state") == "ready", 30, "it has passed its trial")
+    assert farm.hosts()[name]["protocol"] == "distcc"
+    here = project(farm, 12)
+    makefile = here / "Makefile"
+    makefile.write_text(makefile.read_text().replace("-O2 -g", "-O2"))
+    plain = build(farm, here, "gcc", {})
+    before = sshds.sessions("w1")
+    with counted(farm) as jobs:
+        assert differing(build(farm, here, "zdistcc gcc", env), plain) == []
+    assert jobs.workers == {name: 12}
+    assert sshds.sessions("w1") <= before + 1
 
 
 def test_a_stranger_on_the_port(farm: Farm, sshds: Sshds) -> None:

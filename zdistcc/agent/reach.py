@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Collection, Mapping
+import socket
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -131,6 +133,15 @@ class Reach:
             tunnel.close()
             raise NativeOnly(f"{host} has zdistccd and no distccd")
         return tunnel
+
+    @asynccontextmanager
+    async def stock_socket(self, host: SshHost) -> AsyncIterator[socket.socket]:
+        """Lend a socket on which the distccd of ``host`` is heard, for one job; raises as :meth:`open_stock`."""
+        tunnel = await self.open_stock(host)
+        try:
+            yield tunnel.take()
+        finally:
+            tunnel.close()
 
     async def close(self) -> None:
         """End the ssh connections that were shared."""

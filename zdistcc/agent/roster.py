@@ -74,7 +74,7 @@ class Roster:
 
     def __init__(self, dispatcher: Dispatcher, cache: Path, journal: Journal, reach: Reach) -> None:
         self._dispatcher = dispatcher
-        self._reach = reach
+        self.reach = reach
         self._journal = journal
         self._cache = cache
         self._agent = secrets.token_hex(8)
@@ -82,7 +82,10 @@ class Roster:
         self._recalled: dict[str, Remembered] = {}
         self._loop = asyncio.get_running_loop()
         dispatcher.on_wanted = self._look_for_the_missed
+        self._stock_only: set[SshHost] = set()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_stock: Callable[[SshHost], bool] = lambda host: False
+        """Told of a host that ssh leads to and that has distccd only; returns whether it is looked after."""
         """Called when a worker has joined or left."""
         self.bytes_of_the_gone = (0, 0)
 
@@ -164,7 +167,7 @@ class Roster:
         """Connect to ``hosts`` through ssh; return whether all of them were known before."""
         known = True
         for host in hosts:
-            if not any(entry.ssh == host for entry in self._entries):
+            if host not in self._stock_only and not any(entry.ssh == host for entry in self._entries):
                 self._know(None, printable(str(host)), set(), Way.PEER).ssh = host
                 known = False
         return known
@@ -239,6 +242,9 @@ class Roster:
                     _log.log(level, "worker not reached name=%r %s", entry.name, error)
                     if not self._is_missed(entry):
                         entry.ways -= {Way.REMEMBERED, Way.TOLD}
+                    if isinstance(error, StockOnly) and entry.ssh is not None and self.on_stock(entry.ssh):
+                        self._stock_only.add(entry.ssh)
+                        entry.ways.clear()
                     if isinstance(error, (NotServed, StockOnly, SshDenied)):
                         retry, entry.lost_at = LONGEST_RETRY_S, None
                     if isinstance(error, SshDenied):
@@ -303,7 +309,7 @@ class Roster:
 
         remote = Remote(self._agent, news, gone)
         patience_s = MISSED_TIMEOUT_S if self._is_missed(entry) else CONNECT_TIMEOUT_S
-        reached = await self._reach.open(remote.link, entry.name, entry.addresses, entry.ssh, patience_s)
+        reached = await self.reach.open(remote.link, entry.name, entry.addresses, entry.ssh, patience_s)
         try:
             async with asyncio.timeout(reached.greeting_s):
                 greeting = await remote.greeted
@@ -415,4 +421,4 @@ class Roster:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._reach.close()
+        await self.reach.close()

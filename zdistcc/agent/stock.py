@@ -16,6 +16,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,6 +70,8 @@ class StockRemote:
     address: Address | None = None
     connect_s: float | None = None
     running: int = 0
+    through: Callable[[], AbstractAsyncContextManager[socket.socket]] | None = None
+    """Lends a socket to it, where ssh leads there."""
     _room: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def patience_s(self, size: int) -> float:
@@ -97,7 +102,7 @@ class StockRemote:
                 version = Version.LZO if packed else Version.PLAIN
                 core.request(version, (*words, stage, b"x" + suffix, b"-o", b"x.o"), source=text)
 
-            reply = await converse(self.addresses, ask, patience_s)
+            reply = await converse(self.addresses, ask, patience_s, self.through)
         finally:
             async with self._room:
                 self.running -= 1

@@ -21,6 +21,7 @@ import random
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from zdistcc.agent.dispatch import Dispatcher
@@ -38,6 +39,7 @@ from zdistcc.discovery.stockad import StockAd
 from zdistcc.errors import InfraError, LocalProtocolError
 from zdistcc.net.distcc import NoAnswer
 from zdistcc.net.race import Address
+from zdistcc.net.ssh import SshHost
 from zdistcc.schedule.events import DiscoveryPending, WorkerChanged, WorkerId, WorkerJoined, WorkerLost
 from zdistcc.toolchain.identity import CompilerId, Offer
 
@@ -117,6 +119,7 @@ class Stocks:
         self._listing: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         roster.on_change = self._review
+        roster.on_stock = self._behind_ssh
 
     @property
     def hosts(self) -> tuple[StockHost, ...]:
@@ -206,6 +209,18 @@ class Stocks:
             self._measure(host)
             host.wake.set()
 
+    def _behind_ssh(self, place: SshHost) -> bool:
+        """Ssh leads to a host that has distccd and no zdistccd."""
+        host = self._known({Address(place.host, 22)}, str(place), "listed")
+        if host is None:
+            return False
+        host.remote.through = partial(self._roster.reach.stock_socket, place)
+        specs = (spec for spec in self._specs.values() if spec.way is hostspec.Way.SSH and ssh_host(spec) == place)
+        host.spec = next(specs, None)
+        self._measure(host)
+        self._news.set()
+        return True
+
     def _known(self, addresses: set[Address], name: str, way: str) -> StockHost | None:
         host = next((host for host in self._hosts if host.remote.addresses & addresses), None)
         if host is None:
@@ -294,7 +309,7 @@ class Stocks:
     async def _seek(self, host: StockHost) -> bool:
         """Return whether a listed host turns out to be a zdistcc worker."""
         spec = host.spec
-        if spec is None:
+        if spec is None or host.remote.through is not None:
             return False
         ports = {spec.port, DEFAULT_PORT if spec.port == hostspec.DEFAULT_PORT else spec.port}
         limit = spec.limit if spec.limited else MAX_SLOTS

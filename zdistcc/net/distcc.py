@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -139,16 +140,35 @@ _REFUSED: Final = "it closed the connection without an answer: it does not serve
 
 
 async def converse(
-    addresses: Collection[Address], ask: Callable[[DistccClient, float], None], patience_s: float
+    addresses: Collection[Address],
+    ask: Callable[[DistccClient, float], None],
+    patience_s: float,
+    through: Callable[[], AbstractAsyncContextManager[socket.socket]] | None = None,
 ) -> Reply:
     """Return the answer to what ``ask`` puts into a core; it is told how long connecting took.
 
+    ``through`` lends a socket on which the daemon is heard, where no connection of ours leads to it.
     Raises :class:`net.race.Unreachable`, :class:`NoAnswer`, :class:`Broken`, :class:`TooLong` after ``patience_s``
     (from the connection on), and ``LocalProtocolError`` for what cannot be asked.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    talk, address = await connect(_Conversation, tuple(addresses), CONNECT_TIMEOUT_S)
+    if through is None:
+        talk, address = await connect(_Conversation, tuple(addresses), CONNECT_TIMEOUT_S)
+        return await _carry(talk, address, begun, ask, patience_s)
+    async with through() as sock:
+        _, talk = await loop.create_unix_connection(_Conversation, sock=sock)
+        return await _carry(talk, min(addresses), begun, ask, patience_s)
+
+
+async def _carry(
+    talk: _Conversation,
+    address: Address,
+    begun: float,
+    ask: Callable[[DistccClient, float], None],
+    patience_s: float,
+) -> Reply:
+    loop = asyncio.get_running_loop()
     try:
         connected = loop.time()
         ask(talk.core, connected - begun)
