@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 MAKE, NINJA = shutil.which("make"), shutil.which("ninja")
 ASK = "\n".join(
     (
-        "import os, sys",
+        "import os",
         "from zdistcc.agent.builds import Builds",
-        "print(os.getppid(), repr(Builds().of(os.getpid())))",
+        "os.write(1, f'{os.getppid()} {Builds().of(os.getpid())!r}\\n'.encode())",
     )
 )
 """A command of a build: says of which."""

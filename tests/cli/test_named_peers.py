@@ -78,7 +78,7 @@ def test_a_mistake_in_a_variable_is_told(words: tuple[str, ...], env: dict[str, 
     ended = ask(env | {"ZDISTCC_FIDELITY": "most"}, *words)
     assert ended.returncode == 100
     assert ended.stderr.startswith("zdistcc: environment variable ZDISTCC_FIDELITY: ")
-    assert "use one of: exact, code" in ended.stderr
+    assert "use one of: auto, exact, code" in ended.stderr
 
 
 @pytest.mark.parametrize("words", [("--help",), ("-h",), ("explain", "-h"), ("hosts", "--help")])

@@ -43,7 +43,7 @@ def test_choice() -> None:
     assert choose((), [docker]) == () == choose((), [])
     assert choose(["docker0", "10.8.0.2"], [LO, eth, docker, vpn]) == (docker, vpn)
     assert choose(["fe80::1%eth0"], [LO, eth]) == (eth,)
-    with pytest.raises(UserError, match="eth9; this machine has: lo, eth0"):
+    with pytest.raises(UserError, match="eth9; name one that this machine has: lo, eth0"):
         choose(["eth9"], [LO, eth])
 
 

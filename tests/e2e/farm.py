@@ -62,7 +62,7 @@ class Farm:
         self.names = [f"w{number}" for number in range(1, workers + 1)]
         self._started = workers if started is None else started
         self._slots = slots
-        self._env = dict(env or {})
+        self._env = {"ZDISTCC_LOCAL_SLOTS": "2", **(env or {})}  # a client that has none to spare for jobs
         self._lan = Lan(
             [Host("client"), *map(Host, self.names), *map(Host, others)],
             directory=directory / "lan",

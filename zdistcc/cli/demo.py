@@ -104,6 +104,7 @@ def _farm(directory: Path) -> Iterator[Farm]:
         "ZDISTCC_INTERFACE": loopback,
         "XDG_CONFIG_HOME": str(directory / "config"),
         "ZDISTCC_POLITE": "0",  # here client and workers are one machine
+        "ZDISTCC_LOCAL_SLOTS": "2",  # none to spare: what the workers do is to be seen
     }
     workers: list[subprocess.Popen[bytes]] = []
     logs = [directory / f"worker{number}.log" for number in range(1, WORKERS + 1)]

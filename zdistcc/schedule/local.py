@@ -16,13 +16,17 @@ from zdistcc.schedule.queue import Queue, Rotation
 
 HERE: Final = WorkerId("")
 """This machine, where speeds are remembered by worker."""
+SMALL: Final = 2
 PROMISE_S: Final = 2.0
 """How long a slot is kept for a job that was told to run here and has not come."""
 
 
 def reserve_of(slots: int) -> int:
-    """Return how many of ``slots`` are left to the agent, to links and to the build tool."""
-    return max(1, slots // 4)
+    """Return how many of ``slots`` are left to the agent, to links and to the build tool.
+
+    A machine of two cores has none to spare: feeding the workers and linking keep it busy.
+    """
+    return slots if slots <= SMALL else max(1, slots // 4)
 
 
 @dataclass(slots=True)
