@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from zdistcc.sample import Language, Unit, copy_to, units
 WORKERS: Final = 2
 FOUND_TIMEOUT_S: Final = 10.0
 STARTED_TIMEOUT_S: Final = 30.0
+_SERVES: Final = re.compile(r"^zdistccd .* on port (\d+):", re.MULTILINE)
 _COMPILERS: Final = {Language.C: "gcc", Language.CXX: "g++"}
 
 
@@ -104,6 +106,7 @@ def _farm(directory: Path) -> Iterator[Farm]:
         "ZDISTCC_INTERFACE": loopback,
         "XDG_CONFIG_HOME": str(directory / "config"),
         "ZDISTCC_POLITE": "0",  # here client and workers are one machine
+        "ZDISTCC_DISTCC_PORT": "0",  # nobody else is to come
         "ZDISTCC_LOCAL_SLOTS": "2",  # none to spare: what the workers do is to be seen
     }
     workers: list[subprocess.Popen[bytes]] = []
@@ -132,9 +135,9 @@ def _port(worker: subprocess.Popen[bytes], log: Path) -> int:
     """Return the port that a starting worker says it serves."""
     deadline = time.monotonic() + STARTED_TIMEOUT_S
     while time.monotonic() < deadline and worker.poll() is None:
-        for line in log.read_text(errors="replace").splitlines():
-            if " on port " in line:
-                return int(line.partition(" on port ")[2].partition(":")[0])
+        said = _SERVES.search(log.read_text(errors="replace"))
+        if said is not None:
+            return int(said[1])
         time.sleep(0.05)
     raise UserError(f"a worker did not start; see what it says, correct that:\n{log.read_text(errors='replace')}")
 
