@@ -298,7 +298,7 @@ def _crowd(strike: Strike) -> Heal:
 
     def heal() -> None:
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: all(" on port " in each.stderr for each in world.extra), 120, "all serve")
+            wait_until(lambda: all(" at once on port " in each.stderr for each in world.extra), 120, "all serve")
         world.end_extra(signal.SIGINT)
         machine.run(["sh", "-c", "rm -rf /tmp/crowd*"])
 

@@ -106,7 +106,7 @@ class Farm:
 
     def serving(self, name: str) -> None:
         """Wait until a started worker takes connections."""
-        wait_until(lambda: " on port " in self.daemons[name].stderr, 30, f"{name} serves")
+        wait_until(lambda: " at once on port " in self.daemons[name].stderr, 30, f"{name} serves")
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End a worker's daemon and wait for it."""

@@ -233,7 +233,7 @@ class Zdistcc:
             raise Unavailable(f"{daemon} is not installed")
         daemons = [worker.spawn([daemon, "--no-polite", "--slots", str(site.slots)]) for worker in site.workers]
         for process in daemons:
-            wait_until(lambda: " on port " in process.stderr, 60, "the worker serves")  # noqa: B023
+            wait_until(lambda: " at once on port " in process.stderr, 60, "the worker serves")  # noqa: B023
         fidelity = "code" if self._mode == "preprocessed" and site.workload.debug else "exact"
         path = f"{self._programs}:{os.environ.get('PATH', os.defpath)}"
         site.env |= {"PATH": path, "ZDISTCC_MODE": self._mode, "ZDISTCC_FIDELITY": fidelity}
