@@ -262,7 +262,7 @@ KEYS: Final = (
         parse=_choice("least-completion", "least-loaded", "list-order"),
         default="least-completion",
         help="How the agent ranks workers that can do a job. least-completion goes by measured speeds, may run jobs "
-        "on this machine when all workers are full and it is quicker, and starts stragglers a second time.",
+        "on this machine when all workers are full or much slower, and starts stragglers a second time.",
     ),
     Key(
         name="summary",

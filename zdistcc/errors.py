@@ -135,7 +135,7 @@ class Reason(enum.Enum):
     NO_COMPATIBLE_WORKER = ("no-compatible-worker", "no worker has a compatible compiler")
     WORKERS_FAILED = ("workers-failed", "the workers that could do it failed or left")
     WORKERS_QUARANTINED = ("workers-quarantined", "the workers that could do it have returned wrong results")
-    QUICKER_HERE = ("quicker-here", "all workers are full and this machine is done with it sooner")
+    QUICKER_HERE = ("quicker-here", "all workers are full or much slower, and this machine is done with it sooner")
     STRAGGLER = ("straggler", "it took far too long on a worker, and this machine had a slot to spare")
     WORKERS_BUSY = ("workers-busy", "all workers stayed busy for a minute and this machine was free")
     PREPROCESSING_FAILED = (

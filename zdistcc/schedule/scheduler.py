@@ -10,8 +10,8 @@ than a worker has slots keep it busy while a text is made and travels.
 
 A job whose sources a worker has is granted there while one of its slots is free: any free slot is as good, and
 another worker would have to be sent the sources first.
-A policy that foresees may keep a job for a worker that is busy now, or have it run here once all workers are full;
-jobs behind it are placed as if it were there already, so nobody is held up by it.
+A policy that foresees may keep a job for a worker that is busy now, or have it run here once all workers are full or
+much slower; jobs behind it are placed as if it were there already, so nobody is held up by it.
 
 The builds of a user take turns, job by job.
 
